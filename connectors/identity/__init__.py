@@ -1,0 +1,1 @@
+"""Who wrote it: aliases, agents and the evidence for each."""

@@ -1,0 +1,1 @@
+"""The drift of a diff against a team signature, calibrated."""

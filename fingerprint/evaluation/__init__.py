@@ -1,0 +1,1 @@
+"""Protocol, baselines and tables."""

@@ -1,0 +1,170 @@
+"""The answer to one diff: serialisable, renderable without torch."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Verdict(StrEnum):
+    """What the answer says of the whole diff. NOT_SCORED is never shown as zero or green."""
+
+    TYPICAL = "typical"
+    UNUSUAL = "unusual"
+    NOT_SCORED = "not-scored"
+
+
+class Guess(_Frozen):
+    """A continuation and its probability."""
+
+    text: str
+    probability: float
+
+
+class TokenShift(_Frozen):
+    """One place where team and diff part.
+
+    Attributes:
+        line: line number in the new file.
+        column: 0-based character column of the token in that line.
+        text: what the diff has (the whole word the token begins or belongs to).
+        probability: the team's model's probability of the diff's token.
+        base_probability: the base's probability of it: the control.
+        expected: the team's model's top guesses, best first.
+        base_expected: the base's top guesses.
+        log_ratio: log p_team - log p_base of the diff's token, nats.
+    """
+
+    line: int
+    column: int
+    text: str
+    probability: float
+    base_probability: float
+    expected: tuple[Guess, ...]
+    base_expected: tuple[Guess, ...]
+    log_ratio: float
+
+
+class TeamLine(_Frozen):
+    """A line the team wrote in a place like this one."""
+
+    text: str
+    path: str
+
+
+class Finding(_Frozen):
+    """A token shift told in the team's own idiom."""
+
+    shift: TokenShift
+    team_lines: tuple[TeamLine, ...]
+
+
+class RouteShare(_Frozen):
+    """What one site (or route, when ``route`` is not None) adds to the hunk's log-ratio, in nats."""
+
+    site: str
+    route: int | None
+    nats: float
+    is_context: bool = False
+
+
+class LineDrift(_Frozen):
+    """Summed log-ratio of one added line: it colours the diff."""
+
+    line: int
+    n_tokens: int
+    log_ratio: float
+
+
+class HunkDrift(_Frozen):
+    """One hunk of the diff.
+
+    Attributes:
+        path: file path; header: the hunk's section or ""; first_line: first line in the new file.
+        n_tokens: scored tokens.
+        log_ratio: log p_team - log p_base over the scored tokens, nats.
+        percentile: share of calibration commits that drift less than this hunk, in [0, 1]; the
+            hunk has no verdict of its own.
+        lines: per added line. findings, shares: filled for the hunks that were explained.
+        gap_nats: sum of shares minus log_ratio, or None when not explained.
+        gap_bound_nats: the stated bound for it.
+    """
+
+    path: str
+    header: str
+    first_line: int
+    n_tokens: int
+    log_ratio: float
+    percentile: float
+    lines: tuple[LineDrift, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    shares: tuple[RouteShare, ...] = ()
+    gap_nats: float | None = None
+    gap_bound_nats: float | None = None
+
+
+class Evidence(_Frozen):
+    """The numbers behind a verdict, each with its control and null.
+
+    Attributes:
+        p_value: split-conformal p-value of the whole diff.
+        n_calibration: calibration commits behind it.
+        cell: the calibration cell used, such as "python" or "all".
+        log_ratio_per_token: Lambda_team per scored token, nats; typical: its mean on dev.
+        distance: shrunk Mahalanobis distance of phi; typical_distance: its median on dev.
+        score: combined nonconformity score; threshold: calibration score at the alarm level.
+        null_p_value: the same diff scored with the null team adapter, or None without one.
+        gap_nats, gap_bound_nats: completeness of the route contributions over the whole diff.
+        context_share: share of the sum of |c| on context tokens; position0_share: on the first token.
+        realised_false_alarms: flagged share of the team's held-out commits at the alarm level.
+    """
+
+    p_value: float
+    n_calibration: int
+    cell: str
+    log_ratio_per_token: float
+    typical_log_ratio_per_token: float
+    distance: float
+    typical_distance: float
+    score: float
+    threshold: float
+    null_p_value: float | None
+    gap_nats: float
+    gap_bound_nats: float
+    context_share: float
+    position0_share: float
+    realised_false_alarms: float | None
+    n_held_out: int
+
+
+class DriftReport(_Frozen):
+    """The answer to one diff.
+
+    Attributes:
+        verdict: typical, unusual or not-scored; reason: why not scored, else "".
+        evidence: None exactly when not scored.
+        hunks: ranked, most drifting first (empty when not scored).
+        n_tokens: scored tokens; n_lines: added lines read; dropped: added lines left out, by reason.
+        signature: digest of the team signature, or "" when there is none.
+        provenance: flat facts for reproduction (base, revision, routes, corpus, code).
+        warnings: caveats the reader must see, in full sentences.
+    """
+
+    format: int = FORMAT
+    verdict: Verdict
+    reason: str = ""
+    evidence: Evidence | None = None
+    hunks: tuple[HunkDrift, ...] = ()
+    n_tokens: int = 0
+    n_lines: int = 0
+    dropped: dict[str, int] = {}
+    signature: str = ""
+    provenance: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()

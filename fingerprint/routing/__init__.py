@@ -1,0 +1,1 @@
+"""Route contributions, the first-order scan, and the signatures made of them."""

@@ -1,0 +1,1 @@
+"""The embedded base model: recipe, tokenizer, weights and its routes."""

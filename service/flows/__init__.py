@@ -1,0 +1,1 @@
+"""The product as functions: ingest, profile, review."""

@@ -1,0 +1,1 @@
+"""Nouns rendered for people and machines; pure."""
