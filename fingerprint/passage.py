@@ -48,8 +48,15 @@ class Passage:
 
 
 def passage_from_lines(
-    lines: Sequence[tuple[bool, str]], *, path: str, language: str, section: str = "",
-    group: str = "", author: str = "", written_at: float = 0.0, first_line: int = 1,
+    lines: Sequence[tuple[bool, str]],
+    *,
+    path: str,
+    language: str,
+    section: str = "",
+    group: str = "",
+    author: str = "",
+    written_at: float = 0.0,
+    first_line: int = 1,
 ) -> Passage:
     """Build a Passage from new-file lines.
 
