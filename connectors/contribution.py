@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from connectors.identity.author import Credit
+
 
 class FileStatus(StrEnum):
     """What a patch does to a file."""
@@ -49,13 +51,22 @@ class Hunk:
 
 @dataclass(frozen=True, slots=True)
 class FilePatch:
-    """One file's part of a unified diff. ``hunks`` is empty for binary files and pure renames."""
+    """One file's part of a unified diff. ``hunks`` is empty for binary files and pure renames.
+
+    Attributes:
+        path: path after the change (before it, for a deleted file).
+        old_path: path before the change (after it, for an added file).
+        old_mode: git's file mode before, such as "100644"; "" when the diff does not say.
+        mode: git's file mode after: "120000" is a symlink, "160000" a submodule; "" when not said.
+    """
 
     path: str
     old_path: str
     status: FileStatus
     hunks: tuple[Hunk, ...]
     is_binary: bool = False
+    old_mode: str = ""
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,7 @@ class Contribution:
         path: path in the repository after the commit.
         language: language name as in ``connectors.filters.language_of``.
         hunks: hunks that kept at least one added line after filtering.
+        credit: how the commit's author was decided: label, agents, requester, evidence.
     """
 
     commit: str
@@ -77,6 +89,7 @@ class Contribution:
     path: str
     language: str
     hunks: tuple[Hunk, ...]
+    credit: Credit | None = None
 
     @property
     def n_added(self) -> int:
