@@ -62,6 +62,9 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.installed
+	$(BIN)/python -m service.cli.reference
+
 # A fresh environment from pyproject.toml alone, frozen. torch loses its local version, so that the
 # lock serves every index; no URL and no host gets into the file.
 lock:
