@@ -95,7 +95,8 @@ def test_tests_mirror_the_tree():
 
 
 def test_the_environment_is_read_at_the_entry_only():
-    reads = re.compile(r"\bos\.(environ|getenv)\b")
+    """Handing the whole environment on to a child process is not reading it."""
+    reads = re.compile(r"\bos\.(getenv\b|environ(\.get\b|\[))")
     readers = {name_of(path) for path in sources(*ROOTS) if reads.search(path.read_text())}
     assert readers - READS_ENVIRONMENT == set()
 
@@ -194,22 +195,59 @@ def readmes() -> list[Path]:
 
 @pytest.mark.parametrize("readme", readmes(), ids=name_of)
 def test_paths_in_documents_exist(readme: Path):
-    """Every path in backticks that starts at the top of the tree, and every path of a file tree."""
+    """Every path in backticks that starts at the top of the tree, and every link."""
     top = {path.relative_to(HERE).parts[0] for path in tracked()}
     text = readme.read_text()
-    paths = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", text))
-    paths |= set(
-        re.findall(r"^ *([\w.-]+(?:/[\w.-]+)*/|[\w./-]+\.(?:py|toml|lock|md))  +\S", text, re.MULTILINE)
-    )
-    mine = {path for path in paths if path.split("/")[0] in top}
-    missing = [p for p in sorted(mine) if not (HERE / p).exists() and not (readme.parent / p).exists()]
+    paths = [p for p in re.findall(r"`([\w.-]+(?:/[\w.-]+)+/?)`", text) if p.split("/")[0] in top]
+    links = [link for link in re.findall(r"\]\(([\w./-]+)\)", text) if "://" not in link]
+    missing = [p for p in paths if not (HERE / p).exists()]
+    missing += [link for link in links if not (readme.parent / link).exists()]
     assert missing == []
 
 
-def test_the_readme_shows_every_room():
-    text = (HERE / "README.md").read_text()
-    hidden = [room for room in rooms() if room.replace(".", "/") not in text]
-    assert sorted(hidden) == []
+def file_tree() -> list[str]:
+    """Paths of the README's file tree: two spaces of indentation are one level."""
+    tree = re.search(r"## The tree.*?```\n(.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+    assert tree, "README.md has a section 'The tree' with a fenced block"
+    paths, parent = [], ""
+    for line in tree[1].splitlines():
+        name = line.split()[0]
+        parent = parent if line.startswith("  ") else name
+        paths.append(parent + name if line.startswith("  ") else name)
+    return paths
+
+
+def test_the_file_tree_of_the_readme_is_true_and_whole():
+    shown = file_tree()
+    assert [path for path in shown if not (HERE / path).exists()] == []
+    named = {path.rstrip("/").removesuffix(".py").replace("/", ".") for path in shown}
+    assert sorted(rooms() - named) == []
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """(document, command line) of every `routeprint ...` in a document's code."""
+    found = []
+    for readme in readmes():
+        text = readme.read_text()
+        code = re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL)
+        lines = re.findall(r"\brouteprint (?=[a-z])[^#`|\n]*", "\n".join(code))
+        found += [(name_of(readme), line.strip()) for line in lines]
+    return found
+
+
+def test_command_lines_in_documents_name_real_commands_and_options():
+    from typer.main import get_command
+
+    from service.cli.main import app
+
+    commands = getattr(get_command(app), "commands", {})
+    wrong = []
+    for document, line in command_lines():
+        name = line.split()[1]
+        options = {o for p in getattr(commands.get(name), "params", []) for o in [*p.opts, *p.secondary_opts]}
+        if name not in commands or not set(re.findall(r"(?<= )--[\w-]+", line)) <= options | {"--help"}:
+            wrong.append(f"{document}: {line}")
+    assert wrong == []
 
 
 def undocumented(path: Path) -> Iterator[str]:
