@@ -1,4 +1,4 @@
-"""Held-out bits per byte of the embedded base: ``python -m fingerprint.starter.evaluate --data DIR --model DIR``.
+"""Held-out bits per byte of the embedded base: ``python -m fingerprint.starter.evaluate``.
 
 Whole held-out packages, by language, beside xz and a 5-gram on the same files. The 5-gram sees the
 training tokens, as the base does; xz sees only the files themselves, all of a language in one stream.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 
@@ -40,9 +41,8 @@ def model_bits(model: torch.nn.Module, tokens: np.ndarray, batch: int = 8) -> fl
             weight[row, (0 if start == 0 else WIDTH - STRIDE - 1) : len(values) - 1] = 1
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(input_ids=ids, use_cache=False).logits
-        nats = torch.nn.functional.cross_entropy(
-            logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
-        )
+        flat = logits[:, :-1].flatten(0, 1).float()
+        nats = torch.nn.functional.cross_entropy(flat, ids[:, 1:].flatten(), reduction="none")
         total += float((nats.view_as(weight) * weight).sum())
     return total / math.log(2)
 
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="model directory with tokenizer.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(json.dumps(evaluate(arguments.data, arguments.model), indent=1))
+    Console().print_json(json.dumps(evaluate(arguments.data, arguments.model)))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from pydantic import BaseModel, ConfigDict
+from rich.console import Console
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from fingerprint import FingerprintError
@@ -38,12 +39,12 @@ class StarterConfig(BaseModel):
     vocab_size: int = 2048
     """Small on purpose: layout stays visible and parameters go into layers (routing.md section 6)."""
     hidden_size: int = 256
-    intermediate_size: int = 704
-    n_layers: int = 6
+    intermediate_size: int = 640
+    n_layers: int = 5
     n_heads: int = 4
     n_kv_heads: int = 2
     row_tokens: int = 512
-    rows_per_step: int = 32
+    rows_per_step: int = 16
     rows_per_pass: int = 8
     total_tokens: int = 24_000_000
     muon_lr: float = 0.02
@@ -96,9 +97,7 @@ def _walk(path: Path, width: int, rng: np.random.Generator) -> Iterator[np.ndarr
     tokens = np.load(path, mmap_mode="r")
     n_windows = len(tokens) // width
     if n_windows == 0:
-        raise FingerprintError(
-            f"{path} holds {len(tokens)} tokens, fewer than one row of {width}: pack more text"
-        )
+        raise FingerprintError(f"{path} holds {len(tokens)} tokens, a row needs {width}: pack more text")
     while True:
         for window in rng.permutation(n_windows):
             yield np.asarray(tokens[window * width : (window + 1) * width], dtype=np.int64)
@@ -206,77 +205,91 @@ def apply_step(run: Run) -> None:
     run.step += 1
 
 
-def worker(rank: int, n_workers: int, data: Path, out: Path, config: StarterConfig, minutes: float) -> None:
-    """Train until the last step or for ``minutes``, whichever comes first."""
+@dataclass(frozen=True)
+class Job:
+    """Where a run reads and writes, and how long it may take."""
+
+    n_workers: int
+    data: Path
+    out: Path
+    minutes: float
+
+
+def worker(rank: int, job: Job, config: StarterConfig) -> None:
+    """Train until the last step or for the job's minutes, whichever comes first."""
     torch.set_num_threads(1)
-    if n_workers > 1:
-        dist.init_process_group(
-            "gloo", init_method=f"file://{out.resolve()}/rendezvous", rank=rank, world_size=n_workers
-        )
+    if job.n_workers > 1:
+        meeting = f"file://{job.out.resolve()}/rendezvous"
+        dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=job.n_workers)
     model = build_model(config).train()
     run = Run(config, model, build_optimizers(model, config), [])
-    resume(run, out)
-    stream, compiled = row_stream(data, config), torch.compile(model)
+    resume(run, job.out)
+    train(run, rank, job)
+    if rank == 0:
+        run.model.to(torch.bfloat16).save_pretrained(job.out / "model")
+
+
+def train(run: Run, rank: int, job: Job) -> None:
+    """Take steps until the run or the job's time is over; worker 0 reports and saves."""
+    config = run.config
+    stream, compiled = row_stream(job.data, config), torch.compile(run.model)
     for _ in range(run.step):  # replay the order of the data up to the checkpoint
         step_rows(stream, config)
     started = saved = time.monotonic()
-    first_step = run.step
-    while run.step < config.n_steps:
-        rows = step_rows(stream, config).chunk(n_workers)[rank]
-        loss = average_gradients(run, accumulate_gradients(compiled, rows, config), n_workers)
+    first_step, stop = run.step, run.step >= config.n_steps
+    while not stop:
+        rows = step_rows(stream, config).chunk(job.n_workers)[rank]
+        loss = average_gradients(run, accumulate_gradients(compiled, rows, config), job.n_workers)
         apply_step(run)
         now = time.monotonic()
-        stop = run.step == config.n_steps or now - started > 60 * minutes
-        if n_workers > 1:  # worker 0 decides for all
-            flag = torch.tensor([float(stop)])
-            dist.broadcast(flag, 0)
-            stop = bool(flag.item())
+        stop = agree(run.step >= config.n_steps or now - started > 60 * job.minutes, job.n_workers)
         if rank == 0:
-            run.history.append({"step": run.step, "loss": loss, "seconds": now - started})
+            run.history.append({"step": run.step, "loss": loss})
             if run.step % 10 == 0:
-                _print_progress(run, loss, (run.step - first_step) / (now - started))
+                print_progress(run, loss, (run.step - first_step) / (now - started))
             if stop or now - saved > 120:
-                save_checkpoint(run, out)
+                save_checkpoint(run, job.out)
                 saved = now
-        if stop:
-            break
-    if rank == 0:
-        run.model.to(torch.bfloat16).save_pretrained(out / "model", safe_serialization=True)
 
 
-def _print_progress(run: Run, loss: float, steps_per_second: float) -> None:
+def agree(stop: bool, n_workers: int) -> bool:
+    """Let worker 0 decide for all."""
+    if n_workers == 1:
+        return stop
+    flag = torch.tensor([float(stop)])
+    dist.broadcast(flag, 0)
+    return bool(flag.item())
+
+
+def print_progress(run: Run, loss: float, steps_per_second: float) -> None:
+    """Print one line: step, loss, speed and time left."""
     config = run.config
     rate = steps_per_second * config.rows_per_step * config.row_tokens
     left = (config.n_steps - run.step) / steps_per_second / 60
-    print(
-        f"step {run.step}/{config.n_steps}  loss {loss:.3f} nats  {loss / math.log(2):.3f} bits a token"
-        f"  {rate:,.0f} tokens/s  {left:.0f} min left",
-        flush=True,
+    Console(width=110).print(
+        f"step {run.step}/{config.n_steps}  {loss:.3f} nats  {loss / math.log(2):.3f} bits a token"
+        f"  {rate:,.0f} tokens/s  {left:.0f} min left"
     )
 
 
 def main() -> None:
     """Parse the command line and start the workers."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="packed corpus (fingerprint.starter.corpus pack)"
-    )
+    parser.add_argument("--data", type=Path, required=True, help="packed corpus")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and the finished model")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
     parser.add_argument("--minutes", type=float, default=120, help="stop after this long; run again to go on")
-    parser.add_argument(
-        "--tokens", type=int, default=StarterConfig().total_tokens, help="length of the whole run"
-    )
+    parser.add_argument("--tokens", type=int, default=StarterConfig().total_tokens, help="whole run's length")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "rendezvous").unlink(missing_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
+    job = Job(arguments.workers, arguments.data, arguments.out, arguments.minutes)
     config = StarterConfig(total_tokens=arguments.tokens)
-    args = (arguments.workers, arguments.data, arguments.out, config, arguments.minutes)
-    if arguments.workers == 1:
-        worker(0, *args)
+    if job.n_workers == 1:
+        worker(0, job, config)
     else:
-        mp.spawn(worker, args=args, nprocs=arguments.workers)
+        mp.spawn(worker, args=(job, config), nprocs=job.n_workers)
 
 
 if __name__ == "__main__":
