@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,6 +39,12 @@ class AdapterConfig(_Frozen):
     """Linear warm-up, then cosine to a tenth."""
     scale: Annotated[float, Field(gt=0)] = 1.0
     """LoRA scale s = alpha / r."""
+    most_epochs: Annotated[int, Field(gt=0)] = 3
+    """An author with less text than the budget is read at most this often (method-decomposition 1.2)."""
+    dev_points: Annotated[int, Field(gt=0)] = 8
+    """Evenly spaced dev losses to stop on, besides the start."""
+    dev_tokens: Annotated[int, Field(gt=0)] = 4_000
+    """Scored dev tokens read at each, spread over the dev slice: a paired difference needs no more."""
     seed: int = 0
     """Order of the data; equal for every author of a population."""
 
@@ -48,8 +54,22 @@ class DriftConfig(_Frozen):
 
     slices: tuple[float, float, float, float] = (0.6, 0.15, 0.2, 0.05)
     """Shares of commits: train, dev, calibration, held-out, oldest first (routing.md section 3)."""
+    passage_tokens: Annotated[int, Field(gt=16)] = 512
+    """Longest window read at once; as in training."""
+    batch_tokens: Annotated[int, Field(gt=0)] = 2048
+    """Padded tokens per forward pass; changes speed and memory, not the result."""
+    commit_tokens: Annotated[int, Field(gt=0)] = 4_000
+    """Scored tokens read of one commit when calibrating: beyond, its size adds next to no precision."""
     integration_points: Annotated[int, Field(ge=1, le=64)] = 3
     """Gauss-Legendre nodes of phi; the same in calibration and review."""
+    combination: Literal["sum-of-squares", "max"] = "sum-of-squares"
+    """How the two standardised statistics become one score: both a little odd counts, or only the odder."""
+    language_commits: Annotated[float, Field(gt=0)] = 10.0
+    """Commits at which a language's own mean weighs as much as the mean over all languages."""
+    least_dev: Annotated[int, Field(ge=4)] = 8
+    """Fewer dev commits cannot fit means and variances."""
+    recency_half_life: Annotated[float, Field(gt=0)] | None = None
+    """Commits after which a calibration score weighs half (NexCP); None: split-conformal."""
     explain_points: Annotated[int, Field(ge=1, le=64)] = 8
     """Nodes for the hunks that are explained, doubled while the completeness gap is too large."""
     gap_share: float = 0.02
@@ -62,6 +82,16 @@ class DriftConfig(_Frozen):
     """Fewer calibration commits cannot reach alarm_level: 1/(n+1) must not exceed it."""
     least_tokens: Annotated[int, Field(ge=1)] = 60
     """Floor of scored tokens; raised by the power curve of the team's own history."""
+    power_sizes: tuple[int, ...] = (30, 60, 120, 240, 480, 960)
+    """Scored tokens at which the power to flag foreign text is measured."""
+    power_draws: Annotated[int, Field(ge=10)] = 200
+    """Foreign texts drawn per size."""
+    least_power: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """The least number of scored tokens is the first size at which foreign text is flagged this often."""
+    findings_per_hunk: Annotated[int, Field(ge=0)] = 5
+    """Findings of an explained hunk, at most one a line."""
+    explained_hunks: Annotated[int, Field(ge=0)] = 5
+    """Hunks that get full contributions and findings, most drifting first."""
 
 
 class ProfileConfig(_Frozen):

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,7 +19,14 @@ from fingerprint import FingerprintError
 from fingerprint.lm.load import Base
 from fingerprint.lm.pair import ADAPTER, RoutedModel
 from fingerprint.lm.routes import Routes, canonicalise, random_routes
-from fingerprint.lm.tokens import Batch, hidden_states, length_buckets, mean_loss, pad_batch, tokenize_passages
+from fingerprint.lm.tokens import (
+    Batch,
+    hidden_states,
+    length_buckets,
+    mean_loss,
+    pad_batch,
+    tokenize_passages,
+)
 from fingerprint.passage import Passage
 
 CorpusBatches = Iterable[tuple[int, Batch]]
@@ -76,7 +84,8 @@ def fit_routes(
     routed = RoutedModel(base, random_routes(base, config.rank, config.seed), scale=config.scale)
     fitted, weights = _fit_jointly(routed, stream, config, autocast, progress)
     routed.set_weights(routed.zero_weights())
-    moments = site_second_moments(routed, (batch for _, batch in islice(stream, config.moment_batches)), autocast)
+    sample = (batch for _, batch in islice(stream, config.moment_batches))
+    moments = site_second_moments(routed, sample, autocast)
     return canonicalise(fitted, moments, weights)
 
 
@@ -85,7 +94,7 @@ def _fit_jointly(
     progress: Callable[[FitProgress], None] | None,
 ) -> tuple[Routes, list[dict[str, Tensor]]]:
     """Train A and one B per corpus met; the routed model is left with the last B in place."""
-    downs = {site: module.lora_A[ADAPTER].weight.requires_grad_(True) for site, module in routed.modules.items()}
+    downs = {site: a.requires_grad_(True) for site, a in routed.directions.items()}
     ups: dict[int, dict[str, nn.Parameter]] = {}
     optimiser = torch.optim.AdamW(list(downs.values()), lr=config.learning_rate, weight_decay=0.0, fused=True)
     started = time.monotonic()
@@ -113,7 +122,7 @@ def _fit_jointly(
 def _next_batch(stream: Iterator[tuple[int, Batch]], step: int, steps: int) -> tuple[int, Batch]:
     found = next(stream, None)
     if found is None:
-        raise FingerprintError(f"The batches for fitting routes ended after {step} of {steps} steps: give more.")
+        raise FingerprintError(f"The batches for the routes ended after {step} of {steps} steps: give more.")
     return found
 
 
@@ -141,14 +150,15 @@ def site_second_moments(
     """
     reader = _MomentReader()
     handles = [
-        module.register_forward_pre_hook(lambda _, args, s=site: reader.read(s, args[0]))
+        module.register_forward_pre_hook(partial(reader.hook, site))
         for site, module in routed.modules.items()
     ]
     try:
         for batch in batches:
-            reader.start(batch.to(routed.device))
+            here = batch.to(routed.device)
+            reader.start(here)
             with torch.autocast(routed.device.type, torch.bfloat16, enabled=autocast):
-                hidden_states(routed.model, batch.to(routed.device))
+                hidden_states(routed.model, here)
     finally:
         for handle in handles:
             handle.remove()
@@ -172,6 +182,10 @@ class _MomentReader:
         rows[:, 0] = False
         self._rows, self._last = rows, (None, self._last[1])
         self.n_tokens += int(rows.sum())
+
+    def hook(self, site: str, _module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Read the input of a site's module: a forward pre-hook."""
+        self.read(site, args[0])
 
     def read(self, site: str, inputs: Float[Tensor, "b t i"]) -> None:
         """Add one site's inputs."""

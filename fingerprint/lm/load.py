@@ -18,10 +18,10 @@ from fingerprint import FingerprintError
 STARTER = "starter"
 STARTER_DIRECTORY = Path(__file__).resolve().parent.parent / "starter" / "model"
 
-SITE_NAMES = frozenset(
-    "q_proj k_proj v_proj o_proj out_proj qkv_proj gate_proj up_proj down_proj gate_up_proj fc1 fc2 "
-    "query_key_value dense dense_h_to_4h dense_4h_to_h".split()
-)
+SITE_NAMES = frozenset({
+    "q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "qkv_proj", "query_key_value", "dense",
+    "gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "dense_h_to_4h", "dense_4h_to_h",
+})
 """Last parts of the module names that count as linear sites, over the common architectures."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -91,7 +91,8 @@ def load_base(
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         raise BaseModelError(f"Cannot load the base model {name!r}: {error}") from error
-    model.requires_grad_(False).eval().to(device)
+    nn.Module.to(model, device)
+    model.requires_grad_(False).eval()
     _check_head(model, name)
     return Base(
         name, pinned, model, _prepare_tokenizer(tokenizer, name), find_sites(model, name),
@@ -115,6 +116,14 @@ def find_sites(model: nn.Module, name: str = "model") -> tuple[str, ...]:
             "Choose a model with separate nn.Linear projections, like the Qwen2 or Llama family."
         )
     return sites
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bf16 autocast pays: CUDA, or a CPU with AMX or AVX512 bf16 (performance.md section 0)."""
+    if device.type == "cuda":
+        return True
+    capabilities = torch.cpu.get_capabilities()
+    return device.type == "cpu" and bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def _locate(name: str, revision: str | None) -> tuple[str, str]:
@@ -171,8 +180,8 @@ def _prepare_tokenizer(tokenizer: PreTrainedTokenizerFast, name: str) -> PreTrai
 
 def _first_token(tokenizer: PreTrainedTokenizerFast, name: str) -> int:
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
-        if token is not None:
-            return int(token)
+        if isinstance(token, int):
+            return token
     token = tokenizer.backend_tokenizer.token_to_id("<|endoftext|>")
     if token is None:
         raise BaseModelError(

@@ -52,7 +52,7 @@ class RoutedModel:
     @torch.no_grad()
     def _set_routes(self, routes: Routes) -> None:
         for site, module in self.modules.items():
-            down, up = module.lora_A[ADAPTER].weight, module.lora_B[ADAPTER].weight
+            down, up = _matrix(module.lora_A), _matrix(module.lora_B)
             down.copy_(routes.A[site])
             up.zero_()
             down.requires_grad_(False)
@@ -64,9 +64,14 @@ class RoutedModel:
         return self.base.device
 
     @property
+    def directions(self) -> dict[str, nn.Parameter]:
+        """The live A of each site, frozen."""
+        return {site: _matrix(module.lora_A) for site, module in self.modules.items()}
+
+    @property
     def parameters(self) -> dict[str, nn.Parameter]:
         """The live B of each site (writing to it changes the model)."""
-        return {site: module.lora_B[ADAPTER].weight for site, module in self.modules.items()}
+        return {site: _matrix(module.lora_B) for site, module in self.modules.items()}
 
     def zero_weights(self) -> RouteWeights:
         """A new all-zero state: the base."""
@@ -117,12 +122,12 @@ class RoutedModel:
 
 
 def add_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> RouteWeights:
-    """first + second, site by site (an author's state is team B + D)."""
+    """Sum first + second, site by site (an author's state is team B + D)."""
     return {site: first[site] + second[site] for site in first}
 
 
 def subtract_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> RouteWeights:
-    """first - second, site by site."""
+    """Difference first - second, site by site."""
     return {site: first[site] - second[site] for site in first}
 
 
@@ -169,24 +174,32 @@ def scored_log_probs(
     return found
 
 
+def _matrix(adapters: nn.ModuleDict) -> nn.Parameter:
+    """The parameter of our one adapter among peft's."""
+    weight = adapters[ADAPTER].weight
+    assert isinstance(weight, nn.Parameter)
+    return weight
+
+
 def _wrap(base: Base, routes: Routes, scale: float) -> PeftModel:
     """Wrap a structural copy of the base, which shares every weight with it."""
     shared = {id(t): t for t in (*base.model.parameters(), *base.model.buffers())}
     own = copy.deepcopy(base.model, shared)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 asks transformers 5 by an old name
-        model = get_peft_model(own, lora_config(base, routes.rank, scale))
+        model = get_peft_model(own, lora_config(routes, scale))
     assert isinstance(model, PeftModel)
     return model.eval()
 
 
-def lora_config(base: Base, rank: int, scale: float) -> LoraConfig:
+def lora_config(routes: Routes, scale: float) -> LoraConfig:
     """The peft description of a routed model: all sites, no dropout, s = alpha / r."""
-    alpha = scale * rank
+    alpha = scale * routes.rank
     return LoraConfig(
-        r=rank, lora_alpha=int(alpha) if alpha == int(alpha) else alpha,  # pyright: ignore[reportArgumentType]
-        target_modules=list(base.sites), lora_dropout=0.0, bias="none", task_type="CAUSAL_LM",
-        base_model_name_or_path=base.name, revision=base.revision,
+        r=routes.rank,
+        lora_alpha=int(alpha) if alpha == int(alpha) else alpha,  # pyright: ignore[reportArgumentType]
+        target_modules=list(routes.sites), lora_dropout=0.0, bias="none", task_type="CAUSAL_LM",
+        base_model_name_or_path=routes.base, revision=routes.revision,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -86,9 +85,9 @@ class Routes:
             "sites": list(self.A), "digest": self.digest,
         }
         (fresh / "routes.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        os.chmod(fresh, 0o755)  # noqa: S103 - mkdtemp makes it private; artifacts are shared
+        fresh.chmod(0o755)  # mkdtemp makes it private; artifacts are shared
         shutil.rmtree(directory, ignore_errors=True)
-        os.replace(fresh, directory)
+        fresh.replace(directory)
 
     @classmethod
     def load(cls, directory: Path, base: Base | None = None) -> Routes:
@@ -103,10 +102,12 @@ class Routes:
         except (OSError, ValueError) as error:
             raise RoutesError(f"No readable routes in {directory}: {error}. Fit them first.") from error
         if facts.get("format") != FORMAT:
-            raise RoutesError(f"Routes format {facts.get('format')!r} in {directory}; this version reads {FORMAT}.")
+            raise RoutesError(
+                f"The routes in {directory} have format {facts.get('format')!r}, this version reads {FORMAT}."
+            )
         routes = cls({site: values[site] for site in facts["sites"]}, facts["base"], facts["revision"])
         if routes.digest != facts["digest"]:
-            raise RoutesError(f"The routes in {directory} are damaged: their digest differs from routes.json.")
+            raise RoutesError(f"The routes in {directory} are damaged: the digest is not the one noted.")
         if base is not None:
             routes.check(base)
         return routes
@@ -128,7 +129,8 @@ def random_routes(base: Base, rank: int, seed: int) -> Routes:
 
 
 def canonicalise(
-    routes: Routes, second_moments: Mapping[str, Float[Tensor, "i i"]], weights: Sequence[Mapping[str, Tensor]]
+    routes: Routes, second_moments: Mapping[str, Float[Tensor, "i i"]],
+    weights: Sequence[Mapping[str, Tensor]],
 ) -> Routes:
     """Choose the basis in which activities are decorrelated and ordered by energy; the span stays.
 

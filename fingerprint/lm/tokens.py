@@ -195,6 +195,13 @@ def causal_model(model: nn.Module) -> PreTrainedModel:
     return inner
 
 
+def output_matrix(model: nn.Module) -> nn.Linear:
+    """The layer that turns hidden states into logits."""
+    head = causal_model(model).get_output_embeddings()
+    assert isinstance(head, nn.Linear)
+    return head
+
+
 def hidden_states(model: nn.Module, batch: Batch) -> Float[Tensor, "b t d"]:
     """Last hidden states of the (possibly adapted) model, before the output matrix."""
     decoder = causal_model(model).base_model
@@ -204,7 +211,7 @@ def hidden_states(model: nn.Module, batch: Batch) -> Float[Tensor, "b t d"]:
 def target_log_probs(
     model: nn.Module, batch: Batch, where: Bool[Tensor, "b t"] | None = None
 ) -> Float[Tensor, "b t"]:
-    """log p(ids[t] | ids[<t]) in nats at the chosen positions, 0 elsewhere, in fp32.
+    """Give log p(ids[t] | ids[<t]) in nats at the chosen positions, 0 elsewhere, in fp32.
 
     Args:
         where: positions wanted, by default the scored ones; column 0 must be False.
@@ -223,8 +230,8 @@ def target_log_probs(
 def _chunked(
     model: nn.Module, states: Float[Tensor, "n d"], targets: Int[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    head = causal_model(model).get_output_embeddings()
-    size = max(1, LOGITS_PER_CHUNK // head.weight.shape[0])
+    head = output_matrix(model)
+    size = max(1, LOGITS_PER_CHUNK // head.out_features)
 
     def log_probs(chunk: Tensor, wanted: Tensor) -> Tensor:
         return -F.cross_entropy(head(chunk).float(), wanted, reduction="none")
@@ -248,8 +255,7 @@ def guess_log_probs(
 ) -> Float[Tensor, "n v"]:
     """Log-probabilities of every token at the targets (row, column), given what stands before them."""
     states = hidden_states(model, batch)[list(rows), [column - 1 for column in columns]]
-    head = causal_model(model).get_output_embeddings()
-    return head(states).float().log_softmax(-1)
+    return output_matrix(model)(states).float().log_softmax(-1)
 
 
 def top_guesses(

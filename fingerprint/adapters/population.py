@@ -1,0 +1,207 @@
+"""The population protocol: one team, its authors at one budget and one data order, and their nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from fingerprint.adapters.adapter import Adapter, Kind
+from fingerprint.adapters.budget import (
+    InsufficientCodeError,
+    balanced_windows,
+    check_enough,
+    count_scored,
+    equal_budget,
+    windows_by_author,
+)
+from fingerprint.adapters.train import TrainProgress, train_adapter
+from fingerprint.config import AdapterConfig
+from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs, subtract_weights
+from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
+from fingerprint.passage import Corpus, Passage
+from fingerprint.provenance import Provenance
+
+Progress = Callable[[str, TrainProgress], None]
+"""Called with the author's key ("" for the team) and where their training stands."""
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """A team's adapter and its authors' differences to it.
+
+    Attributes:
+        team: the team's B. authors: D by author key. too_little: authors left out, with what they lack.
+        budget: scored tokens every author was trained for.
+    """
+
+    team: Adapter
+    authors: dict[str, Adapter]
+    too_little: dict[str, InsufficientCodeError]
+    budget: int
+
+
+def train_population(
+    routed: RoutedModel, train: Corpus, dev: Corpus, config: AdapterConfig, *,
+    checkpoints: Path | None = None, progress: Progress | None = None,
+) -> Population:
+    """Train the team, then every author with enough code, all at one budget and data order.
+
+    Raises:
+        InsufficientCodeError: the team itself has too little code.
+    """
+    team = train_team(routed, train, dev, config, checkpoint=_beside(checkpoints, "team"),
+                      progress=_named(progress, ""))
+    counts = count_by_author(routed, train, config)
+    enrolled, too_little = enough_by_author(counts, config)
+    budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
+    authors = {
+        author: train_author(
+            routed, team, train.where_author(author), dev, config, author=author, budget=budget,
+            checkpoint=_beside(checkpoints, f"author-{number}"), progress=_named(progress, author),
+        )
+        for number, author in enumerate(enrolled)
+    }
+    return Population(team, authors, too_little, budget)
+
+
+def train_team(
+    routed: RoutedModel, train: Corpus, dev: Corpus, config: AdapterConfig, *, kind: Kind = "team",
+    checkpoint: Path | None = None, progress: Callable[[TrainProgress], None] | None = None,
+) -> Adapter:
+    """The team's B, on tokens balanced over authors, the most recent first.
+
+    Args:
+        kind: "null" when the passages are another repository's.
+
+    Raises:
+        InsufficientCodeError: fewer scored tokens than ``config.least_team_tokens``.
+    """
+    passages = train.passages
+    windows = tokenize_passages(routed.base, passages, config.max_passage_tokens)
+    check_enough(count_scored(windows), config.least_team_tokens, "The team")
+    chosen = balanced_windows(windows_by_author(passages, windows), config.team_tokens)
+    dev_windows = tokenize_passages(routed.base, dev.passages, config.max_passage_tokens)
+    trained = train_adapter(
+        routed, chosen, dev_windows, start=routed.zero_weights(), config=config,
+        budget_tokens=config.team_tokens, checkpoint=checkpoint, progress=progress,
+    )
+    return Adapter.of_team(
+        trained.weights, routed, provenance=_provenance(routed, train, config),
+        facts=trained.facts.to_dict(), kind=kind,
+    )
+
+
+def train_author(
+    routed: RoutedModel, team: Adapter, train: Corpus, dev: Corpus, config: AdapterConfig, *,
+    author: str, budget: int, kind: Kind = "author", checkpoint: Path | None = None,
+    progress: Callable[[TrainProgress], None] | None = None,
+) -> Adapter:
+    """One author's D to the team's B.
+
+    Args:
+        train: the author's own passages. dev: the team's; the author's own are used when they are
+            enough to stop on (a quarter of ``config.dev_tokens``), else all of it.
+
+    Raises:
+        InsufficientCodeError: fewer scored tokens than ``config.least_author_tokens``.
+    """
+    windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
+    check_enough(count_scored(windows), config.least_author_tokens, author)
+    trained = train_adapter(
+        routed, windows, _author_dev(routed, dev, author, config), start=team.state, config=config,
+        budget_tokens=budget, checkpoint=checkpoint, progress=progress,
+    )
+    difference = subtract_weights(trained.weights, team.state)
+    return Adapter.of_author(
+        difference, team.state, routed, provenance=_provenance(routed, train, config),
+        facts={"author": author, "budget": budget, **trained.facts.to_dict()}, kind=kind,
+    )
+
+
+def count_by_author(routed: RoutedModel, train: Corpus, config: AdapterConfig) -> dict[str, int]:
+    """Scored tokens of every author, by author key in order of first appearance."""
+    windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
+    return {author: count_scored(own) for author, own in windows_by_author(train.passages, windows).items()}
+
+
+def enough_by_author(
+    counts: Mapping[str, int], config: AdapterConfig
+) -> tuple[dict[str, int], dict[str, InsufficientCodeError]]:
+    """Authors with enough code (and their counts), and what the others lack."""
+    enrolled = {author: n for author, n in counts.items() if n >= config.least_author_tokens}
+    lacking = {
+        author: InsufficientCodeError(author, n, config.least_author_tokens)
+        for author, n in counts.items() if author not in enrolled
+    }
+    return enrolled, lacking
+
+
+def shuffle_authors(passages: Iterable[Passage], seed: int) -> list[Passage]:
+    """The same passages with authors permuted over commits, within calendar quarters.
+
+    A commit (group and author) keeps its passages together, so that what a null adapter loses is the
+    author, not the commit's topic or time.
+    """
+    passages = list(passages)
+    quarter_of: dict[tuple[str, str], tuple[int, int]] = {}
+    for passage in passages:
+        when = datetime.fromtimestamp(passage.written_at, UTC)
+        quarter_of.setdefault((passage.group, passage.author), (when.year, (when.month - 1) // 3))
+    rng = np.random.default_rng(seed)
+    drawn: dict[tuple[str, str], str] = {}
+    for quarter in sorted(set(quarter_of.values())):
+        commits = [commit for commit, found in quarter_of.items() if found == quarter]
+        order = rng.permutation(len(commits))
+        drawn.update({commit: commits[i][1] for commit, i in zip(commits, order, strict=True)})
+    return [replace(passage, author=drawn[passage.group, passage.author]) for passage in passages]
+
+
+def loss_matrix(
+    routed: RoutedModel, team: RouteWeights, authors: Mapping[str, RouteWeights],
+    dev: Mapping[str, Sequence[TokenizedPassage]],
+) -> Float[np.ndarray, "n m"]:
+    """Dev loss of every state on every author's code, nats per scored token.
+
+    Args:
+        team: the team's state. authors: states (B + D) by author. dev: windows by author.
+
+    Returns:
+        Rows: base, team, then the authors in order. Columns: the authors of ``dev`` in order.
+    """
+    windows = [window for own in dev.values() for window in own]
+    bounds = np.cumsum([len(own) for own in dev.values()])[:-1]
+    counts = np.array([count_scored(own) for own in dev.values()], dtype=np.float64)
+    rows: list[np.ndarray] = []
+    for state in (routed.zero_weights(), team, *authors.values()):
+        with routed.at(state, state, 0.0):
+            found = scored_log_probs(routed, windows)
+        sums = np.array([values.sum(dtype=np.float64) for values in found])
+        rows.append(-np.array([part.sum() for part in np.split(sums, bounds)]) / counts)
+    return np.stack(rows)
+
+
+def _author_dev(
+    routed: RoutedModel, dev: Corpus, author: str, config: AdapterConfig
+) -> list[TokenizedPassage]:
+    windows = tokenize_passages(routed.base, dev.passages, config.max_passage_tokens)
+    own = windows_by_author(dev.passages, windows).get(author, [])
+    return own if count_scored(own) >= config.dev_tokens / 4 else windows
+
+
+def _provenance(routed: RoutedModel, train: Corpus, config: AdapterConfig) -> Provenance:
+    return Provenance(
+        routed.base.name, routed.base.revision, routed.routes.digest, train.digest, config.digest, config.seed
+    )
+
+
+def _beside(directory: Path | None, name: str) -> Path | None:
+    return None if directory is None else directory / f"{name}.checkpoint"
+
+
+def _named(progress: Progress | None, author: str) -> Callable[[TrainProgress], None] | None:
+    return None if progress is None else lambda state: progress(author, state)
