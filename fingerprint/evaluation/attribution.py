@@ -1,0 +1,95 @@
+"""Per-author perplexity (B7, ALM) and the routes' first-order scan, on the same samples.
+
+ALM scores a sample by exact log-likelihood under every author's adapter; the scan gets all authors from one
+forward and one backward pass at the team model and resolves the same number by site (routing.md section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from fingerprint.evaluation.protocol import Sample
+from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
+from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
+
+Progress = Callable[[int], None]
+"""Called with the number of tokens just done."""
+
+
+def _silent(_n_tokens: int) -> None:
+    """No progress wanted."""
+
+
+@dataclass(frozen=True, eq=False)
+class SampleRows:
+    """Samples as the model reads them.
+
+    Attributes:
+        rows: windows. owner: sample number of each window. n_scored: scored tokens of each sample [n].
+    """
+
+    rows: tuple[TokenizedPassage, ...]
+    owner: Int[np.ndarray, " r"]
+    n_scored: Int[np.ndarray, " n"]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens read in one pass, padding not counted."""
+        return sum(len(row) for row in self.rows)
+
+
+def tokenize_samples(
+    routed: RoutedModel, samples: Sequence[Sample], *, max_tokens: int = 512, most_scored: int = 512
+) -> SampleRows:
+    """Tokenize every sample's passages, up to a cap.
+
+    Windows after a sample's first ``most_scored`` scored tokens are left out: this bounds what one huge
+    file costs. The last window taken is kept whole.
+    """
+    flat = [(index, passage) for index, sample in enumerate(samples) for passage in sample.passages]
+    windows = tokenize_passages(routed.base, [passage for _, passage in flat], max_tokens)
+    rows: list[TokenizedPassage] = []
+    owner: list[int] = []
+    n_scored = np.zeros(len(samples), dtype=int)
+    for row in windows:
+        index = flat[row.passage_index][0]
+        if n_scored[index] >= most_scored:
+            continue
+        rows.append(row)
+        owner.append(index)
+        n_scored[index] += row.n_scored
+    return SampleRows(tuple(rows), np.array(owner, dtype=int), n_scored)
+
+
+def sample_log_probs(
+    routed: RoutedModel, states: Mapping[str, RouteWeights], read: SampleRows, progress: Progress = _silent
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """Summed log-probability, in nats, of every sample's scored tokens, by the state's name."""
+    before = routed.weights()
+    found: dict[str, np.ndarray] = {}
+    try:
+        for name, state in states.items():
+            routed.set_weights(state)
+            values = scored_log_probs(routed, read.rows)
+            sums = np.array([float(value.sum()) for value in values])
+            found[name] = np.bincount(read.owner, weights=sums, minlength=len(read.n_scored))
+            progress(read.n_tokens)
+    finally:
+        routed.set_weights(before)
+    return found
+
+
+def alm_scores(
+    log_probs: Mapping[str, np.ndarray], authors: Sequence[str], reference: str, n_scored: np.ndarray
+) -> Float[np.ndarray, "n k"]:
+    """ALM: (log p_author - log p_reference) per scored token, one column per author.
+
+    After centring rows over authors the reference cancels: against the team or against the base makes no
+    difference to attribution, only to what the number means by itself.
+    """
+    own = np.stack([log_probs[author] - log_probs[reference] for author in authors], axis=1)
+    return own / np.maximum(n_scored, 1)[:, None]

@@ -1,0 +1,94 @@
+"""The cheap peers: character n-grams, closed-set (B1) and one-class (B5). evaluation.md section 4.7."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.svm import LinearSVC
+
+from fingerprint import FingerprintError
+
+N_NEIGHBOURS = 5
+
+
+def _vectoriser() -> TfidfVectorizer:
+    """B1's features, exactly as published."""
+    return TfidfVectorizer(
+        analyzer="char",
+        ngram_range=(2, 5),
+        sublinear_tf=True,
+        min_df=2,
+        max_features=150_000,
+        lowercase=False,
+        dtype=np.float32,  # pyright: ignore[reportArgumentType] - documented, the stub is wrong
+    )
+
+
+@dataclass(frozen=True)
+class NgramClassifier:
+    """B1: one-vs-rest linear SVM over character 2-5-grams.
+
+    Attributes:
+        n_classes: authors; classes are column numbers 0 .. n_classes - 1.
+    """
+
+    vectoriser: TfidfVectorizer
+    classifier: LinearSVC
+    n_classes: int
+
+    def score(self, texts: Sequence[str]) -> Float[np.ndarray, "n k"]:
+        """Decision values [n, n_classes], not centred."""
+        values = np.asarray(self.classifier.decision_function(self.vectoriser.transform(texts)))
+        if values.ndim == 1:  # scikit-learn gives two classes one column
+            values = np.stack([-values, values], axis=1)
+        columns = np.full((len(texts), self.n_classes), values.min() - 1 if values.size else 0.0)
+        columns[:, self.classifier.classes_] = values
+        return columns
+
+
+def fit_ngram_classifier(texts: Sequence[str], labels: np.ndarray, n_classes: int) -> NgramClassifier:
+    """Fit B1: TF-IDF of character 2-5-grams, LinearSVC(C=1, balanced).
+
+    Raises:
+        FingerprintError: fewer than two authors.
+    """
+    if len(np.unique(labels)) < 2:
+        raise FingerprintError(
+            f"Attribution needs texts of at least two authors, got {len(np.unique(labels))}."
+            " Lower the enrolment rule."
+        )
+    vectoriser = _vectoriser()
+    features = vectoriser.fit_transform(texts)
+    classifier = LinearSVC(C=1.0, class_weight="balanced", random_state=0).fit(features, labels)
+    return NgramClassifier(vectoriser, classifier, n_classes)
+
+
+@dataclass(frozen=True)
+class NgramNeighbours:
+    """B5, one-class: how unlike a team's nearest texts a new text is, in B1's features."""
+
+    vectoriser: TfidfVectorizer
+    features: csr_matrix
+    n_neighbours: int = N_NEIGHBOURS
+
+    def score(self, texts: Sequence[str]) -> Float[np.ndarray, " n"]:
+        """Novelty [n]: 1 minus the mean cosine to the nearest training texts; larger is more foreign."""
+        novelty = np.empty(len(texts))
+        n_texts = self.features.get_shape()[0]
+        n_near = min(self.n_neighbours, n_texts)
+        for start in range(0, len(texts), 256):  # dense similarities of 256 texts at once
+            similarity = (self.vectoriser.transform(texts[start : start + 256]) @ self.features.T).toarray()
+            novelty[start : start + 256] = 1 - np.sort(similarity, axis=1)[:, -n_near:].mean(axis=1)
+        return novelty
+
+
+def fit_ngram_neighbours(texts: Sequence[str]) -> NgramNeighbours:
+    """Fit B5 on the team's training texts."""
+    vectoriser = _vectoriser()
+    features = csr_matrix(vectoriser.fit_transform(texts))
+    return NgramNeighbours(vectoriser, features)

@@ -1,0 +1,194 @@
+"""From per-site contributions of every candidate author to one score per author. Pure numpy and scikit-learn.
+
+To first order a sum over routes is the log-ratio that per-author perplexity (ALM) already measures; routing
+can win only by knowing which sites to trust (routing.md section 4). Version 1 has no trained back-end:
+weights are fitted on the repository's own dev slice, never on test. Contributions are shaped [n, K, S]:
+nats per scored token of text n, candidate author k, site s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+
+Contributions = Float[np.ndarray, "n k s"]
+Scores = Float[np.ndarray, "n k"]
+Labels = Int[np.ndarray, " n"]
+
+Model = TypeVar("Model")
+
+PENALTIES = (0.003, 0.03, 0.3, 3.0, 30.0)
+"""Ridge strengths tried by cross-validation over dev commits; the last leaves little but the plain sum."""
+N_FOLDS = 4
+
+
+def sum_sites(contributions: Contributions) -> Scores:
+    """The plain sum: first-order ALM."""
+    return contributions.sum(axis=2)
+
+
+def remove_bias(
+    contributions: Float[np.ndarray, "n k *s"], background: Float[np.ndarray, "m k *s"]
+) -> Float[np.ndarray, "n k *s"]:
+    """Subtract each author's (and site's) mean on background texts: bias_n of routing.md section 2."""
+    return contributions - background.mean(axis=0, keepdims=True)
+
+
+@dataclass(frozen=True)
+class SiteWeights:
+    """Weights over sites, shared by all authors: score_k = (sum_s c_ks) t + sum_s w_s c_ks / spread_s.
+
+    Attributes:
+        temperature: t, unpenalised: the plain sum is the point of no other evidence.
+        weights: w [S]. spread: root mean square of each site's centred contributions on dev [S].
+        penalty: the ridge strength that cross-validation chose.
+    """
+
+    temperature: float
+    weights: Float[np.ndarray, " s"]
+    spread: Float[np.ndarray, " s"]
+    penalty: float
+
+    def score(self, contributions: Contributions) -> Scores:
+        """Scores [n, K], rows not centred."""
+        return sum_sites(contributions) * self.temperature + contributions @ (self.weights / self.spread)
+
+
+def fit_site_weights(contributions: Contributions, labels: Labels, groups: Sequence[str]) -> SiteWeights:
+    """Fit shared site weights by conditional logistic regression over the candidate authors.
+
+    Every author present weighs the same in all. The ridge strength is the one with the best cross-validated
+    likelihood, folds made of whole commits.
+    """
+    centred = contributions - contributions.mean(axis=1, keepdims=True)
+    spread = np.sqrt((centred**2).mean(axis=(0, 1))) + 1e-12
+
+    def fit(rows: np.ndarray, penalty: float) -> np.ndarray:
+        return _fit_conditional(centred[rows], spread, labels[rows], penalty)
+
+    def loss(rows: np.ndarray, found: np.ndarray) -> float:
+        return _conditional_loss(found, centred[rows], spread, labels[rows])
+
+    penalty = _choose(PENALTIES, fit, loss, labels, groups)
+    found = fit(np.arange(len(labels)), penalty)
+    return SiteWeights(float(found[0]), found[1:], spread, penalty)
+
+
+def _fit_conditional(
+    centred: Contributions, spread: np.ndarray, labels: Labels, penalty: float
+) -> Float[np.ndarray, " p"]:
+    features = _with_sum(centred, spread)
+    weight = _balanced(labels)
+
+    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
+        log_p = log_softmax(features @ theta, axis=1)
+        own = log_p[np.arange(len(labels)), labels]
+        error = np.exp(log_p)
+        error[np.arange(len(labels)), labels] -= 1
+        gradient = np.einsum("n,nk,nkp->p", weight, error, features)
+        gradient[1:] += penalty * theta[1:]
+        return float(-(weight * own).sum() + penalty * (theta[1:] ** 2).sum() / 2), gradient
+
+    return np.asarray(minimize(objective, np.zeros(features.shape[2]), jac=True, method="L-BFGS-B").x)
+
+
+def _with_sum(centred: Contributions, spread: np.ndarray) -> Float[np.ndarray, "n k p"]:
+    """Features: the sum over sites, then every site over its spread."""
+    return np.concatenate([centred.sum(axis=2, keepdims=True), centred / spread], axis=2)
+
+
+def _conditional_loss(theta: np.ndarray, centred: Contributions, spread: np.ndarray, labels: Labels) -> float:
+    log_p = log_softmax(_with_sum(centred, spread) @ theta, axis=1)
+    return float(-(_balanced(labels) * log_p[np.arange(len(labels)), labels]).sum())
+
+
+def _balanced(labels: Labels) -> Float[np.ndarray, " n"]:
+    """Weights that give every author present the same total, 1 in all."""
+    counts = np.bincount(labels)
+    return 1.0 / (counts[labels] * np.count_nonzero(counts))
+
+
+@dataclass(frozen=True)
+class AuthorLogistic:
+    """Logistic regression on all site contributions of all candidates at once (routing.md section 6's best).
+
+    Attributes:
+        n_classes: authors; those absent from dev keep the lowest score.
+    """
+
+    classifier: LogisticRegression
+    mean: Float[np.ndarray, " p"]
+    spread: Float[np.ndarray, " p"]
+    n_classes: int
+    penalty: float
+
+    def score(self, contributions: Contributions) -> Scores:
+        """Log-probabilities [n, K]."""
+        values = self.classifier.predict_log_proba((_flat(contributions) - self.mean) / self.spread)
+        scores = np.full((len(values), self.n_classes), float(values.min()) - 1)
+        scores[:, self.classifier.classes_] = values
+        return scores
+
+
+def fit_author_logistic(
+    contributions: Contributions, labels: Labels, groups: Sequence[str]
+) -> AuthorLogistic:
+    """Fit an author-specific logistic back-end; strength by cross-validation over whole commits."""
+    flat = _flat(contributions)
+    mean, spread = flat.mean(axis=0), flat.std(axis=0) + 1e-12
+    scaled = (flat - mean) / spread
+
+    def fit(rows: np.ndarray, penalty: float) -> LogisticRegression:
+        model = LogisticRegression(C=1 / (penalty * scaled.shape[1]), class_weight="balanced", max_iter=2000)
+        return model.fit(scaled[rows], labels[rows])
+
+    def loss(rows: np.ndarray, model: LogisticRegression) -> float:
+        known = rows[np.isin(labels[rows], model.classes_)]
+        log_p = model.predict_log_proba(scaled[known])
+        return float(-log_p[np.arange(len(known)), np.searchsorted(model.classes_, labels[known])].mean())
+
+    penalty = _choose(PENALTIES, fit, loss, labels, groups)
+    n_classes = contributions.shape[1]
+    return AuthorLogistic(fit(np.arange(len(labels)), penalty), mean, spread, n_classes, penalty)
+
+
+def _flat(contributions: Contributions) -> Float[np.ndarray, "n p"]:
+    centred = contributions - contributions.mean(axis=1, keepdims=True)
+    return centred.reshape(len(centred), -1)
+
+
+def _choose(
+    penalties: Sequence[float],
+    fit: Callable[[np.ndarray, float], Model],
+    loss: Callable[[np.ndarray, Model], float],
+    labels: Labels,
+    groups: Sequence[str],
+) -> float:
+    """The penalty with the least mean loss over folds of whole groups; the strongest without folds."""
+    n_folds = min(N_FOLDS, len(set(groups)))
+    if n_folds < 2:
+        return penalties[-1]
+    folds = [
+        (train, test)
+        for train, test in GroupKFold(n_folds).split(labels, labels, groups)
+        if len(np.unique(labels[train])) > 1
+    ]
+    losses = [float(np.mean([loss(test, fit(train, p)) for train, test in folds])) for p in penalties]
+    return penalties[int(np.argmin(losses))] if folds else penalties[-1]
+
+
+def fuse(test: Sequence[Scores], dev: Sequence[Scores], labels: Labels, groups: Sequence[str]) -> Scores:
+    """Several systems as so many "sites": weights fitted on their dev scores, applied to their test scores.
+
+    Args:
+        test, dev: the systems' scores, in one order. labels, groups: of the dev rows.
+    """
+    return fit_site_weights(np.stack(dev, axis=2), labels, groups).score(np.stack(test, axis=2))

@@ -1,0 +1,141 @@
+"""What an evaluation found: frozen, serialisable, torch-free. Losses and scores are nats per scored token."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+FORMAT = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class Figure(_Frozen):
+    """A figure with its 95 % interval by whole-commit bootstrap; None where it is undefined."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class AuthorRow(_Frozen):
+    """One author's standing; ``reason`` says why they take no part, "" for those who do."""
+
+    author: str
+    train_samples: int
+    train_commits: int
+    test_samples: int
+    test_commits: int
+    reason: str = ""
+
+
+class AdapterRow(_Frozen):
+    """One adapter and its losses on its own author's dev code (the team's: on everyone's).
+
+    Attributes:
+        kind: "team", "author" or "null". name: author key, "team", or what the null was trained on.
+        scored_tokens: targets seen in training, with repetition; text_tokens: distinct ones.
+        base_loss, team_loss, own_loss: dev loss of base, team and this adapter; None where not measured.
+    """
+
+    kind: str
+    name: str
+    scored_tokens: int
+    text_tokens: int
+    epochs: float
+    steps: int
+    base_loss: float | None
+    team_loss: float | None
+    own_loss: float | None
+    seconds: float
+
+
+class LossMatrix(_Frozen):
+    """Dev loss of every state on every author's code: rows base, team, authors; columns authors."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    n_diagonal_least: int
+    """Authors whose own adapter has the least loss on their code among the authors' adapters."""
+
+
+class SystemRow(_Frozen):
+    """Closed-set attribution by one system. unit: "hunk" (one file of one commit) or "commit"."""
+
+    system: str
+    unit: str
+    n: int
+    n_authors: int
+    auroc: Figure
+    balanced: Figure
+    top3: float | None
+    eer: float | None
+
+
+class ContrastRow(_Frozen):
+    """Paired difference of two systems' macro AUROC on the same texts: first minus second."""
+
+    first: str
+    second: str
+    unit: str
+    auroc: Figure
+
+
+class ForeignRow(_Frozen):
+    """Telling another repository's commits from the team's own later ones.
+
+    Attributes:
+        stratum: "all", or "same language" (commits whose main language the team writes).
+        auroc: chance that a foreign commit looks more foreign. tpr_at_1, tpr_at_5: foreign commits found
+            at so many per cent of the team's own flagged, thresholds taken on the test commits themselves.
+    """
+
+    system: str
+    stratum: str
+    n_team: int
+    n_foreign: int
+    auroc: Figure
+    tpr_at_1: float | None
+    tpr_at_5: float | None
+
+
+class FlaggedRow(_Frozen):
+    """Share of commits with a conformal p-value at or below the level, with its exact interval."""
+
+    who: str
+    level: float
+    n_flagged: int
+    n: int
+    share: float | None
+    low: float
+    high: float
+
+
+class Evaluation(_Frozen):
+    """One repository's evaluation.
+
+    Attributes:
+        setting: every dial and cap. history: commits, hunks, cut dates and slice sizes.
+        notes: sentences on what was left out or could not be done.
+        seconds: wall time by phase.
+    """
+
+    format: int = FORMAT
+    repository: str
+    foreign: str | None
+    setting: dict[str, float | int | str | bool | None]
+    history: dict[str, float | int | str | None]
+    authors: tuple[AuthorRow, ...]
+    adapters: tuple[AdapterRow, ...] = ()
+    losses: LossMatrix | None = None
+    attribution: tuple[SystemRow, ...] = ()
+    contrasts: tuple[ContrastRow, ...] = ()
+    null_attribution: tuple[SystemRow, ...] = ()
+    foreign_rows: tuple[ForeignRow, ...] = ()
+    flagged: tuple[FlaggedRow, ...] = ()
+    drift: dict[str, float | int | str | None] = {}
+    provenance: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    seconds: dict[str, float] = {}

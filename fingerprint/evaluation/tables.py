@@ -1,0 +1,132 @@
+"""From scores to rows: every system judged on the same texts, with intervals by whole commits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from fingerprint.evaluation.metrics import (
+    Interval,
+    auroc,
+    balanced_top,
+    centre_rows,
+    cluster_bootstrap,
+    detection_bootstrap,
+    equal_error_rate,
+    macro,
+    macro_auroc,
+    one_vs_rest,
+    pool_by_group,
+    tpr_at_fpr,
+)
+from fingerprint.evaluation.results import ContrastRow, Figure, ForeignRow, SystemRow
+
+
+@dataclass(frozen=True, eq=False)
+class ClosedSet:
+    """The texts a closed set of authors is judged on.
+
+    Attributes:
+        labels: author column of each hunk sample [n]. groups: commit of each.
+        weights: scored tokens of each; a commit's score is the mean over its hunks so weighted.
+        n_draws: bootstrap draws.
+    """
+
+    labels: Int[np.ndarray, " n"]
+    groups: tuple[str, ...]
+    weights: Float[np.ndarray, " n"]
+    n_draws: int = 1000
+
+    def by_unit(
+        self, scores: np.ndarray, unit: str
+    ) -> tuple[Float[np.ndarray, "m k"], Int[np.ndarray, " m"], Sequence[str]]:
+        """Row-centred scores, labels and commits by "hunk" or by "commit"."""
+        centred = centre_rows(scores)
+        if unit == "hunk":
+            return centred, self.labels, self.groups
+        return pool_by_group(centred, self.labels, self.groups, self.weights)
+
+    def judge(self, system: str, scores: Float[np.ndarray, "n k"]) -> list[SystemRow]:
+        """Rows of one system, by hunk and by commit."""
+        return [self._row(system, scores, unit) for unit in ("hunk", "commit")]
+
+    def _row(self, system: str, scores: np.ndarray, unit: str) -> SystemRow:
+        values, labels, groups = self.by_unit(scores, unit)
+        area = cluster_bootstrap(
+            lambda rows: macro_auroc(values[rows], labels[rows]), groups, n_draws=self.n_draws
+        )
+        top = cluster_bootstrap(
+            lambda rows: balanced_top(values[rows], labels[rows]), groups, n_draws=self.n_draws
+        )
+        return SystemRow(
+            system=system,
+            unit=unit,
+            n=len(labels),
+            n_authors=values.shape[1],
+            auroc=figure(area),
+            balanced=figure(top),
+            top3=number(balanced_top(values, labels, 3)) if values.shape[1] > 3 else None,
+            eer=number(macro(one_vs_rest(values, labels, equal_error_rate))),
+        )
+
+    def contrast(
+        self, scores: Mapping[str, Float[np.ndarray, "n k"]], first: str, second: str
+    ) -> list[ContrastRow]:
+        """Paired difference in macro AUROC of two systems, by hunk and by commit."""
+        found = []
+        for unit in ("hunk", "commit"):
+            a, labels, groups = self.by_unit(scores[first], unit)
+            b = self.by_unit(scores[second], unit)[0]
+            found.append(ContrastRow(first=first, second=second, unit=unit, auroc=figure(
+                _paired(a, b, labels, groups, self.n_draws)
+            )))  # fmt: skip
+        return found
+
+
+def _paired(
+    a: Float[np.ndarray, "m k"],
+    b: Float[np.ndarray, "m k"],
+    labels: Int[np.ndarray, " m"],
+    groups: Sequence[str],
+    n_draws: int,
+) -> Interval:
+    def difference(rows: np.ndarray) -> float:
+        return macro_auroc(a[rows], labels[rows]) - macro_auroc(b[rows], labels[rows])
+
+    return cluster_bootstrap(difference, groups, n_draws=n_draws)
+
+
+def judge_foreign(
+    system: str,
+    novelty: Float[np.ndarray, " n"],
+    is_foreign: np.ndarray,
+    stratum: str = "all",
+    n_draws: int = 1000,
+) -> ForeignRow:
+    """One system's row: novelty of commits [n], larger for more foreign; each commit is its own cluster."""
+    flags = np.asarray(is_foreign, dtype=bool)
+    commits = [str(i) for i in range(len(flags))]
+    own, foreign = novelty[~flags], novelty[flags]
+    return ForeignRow(
+        system=system,
+        stratum=stratum,
+        n_team=len(own),
+        n_foreign=len(foreign),
+        auroc=figure(detection_bootstrap(auroc, novelty, flags, commits, n_draws=n_draws)),
+        tpr_at_1=number(tpr_at_fpr(foreign, own, 0.01)),
+        tpr_at_5=number(tpr_at_fpr(foreign, own, 0.05)),
+    )
+
+
+def figure(interval: Interval) -> Figure:
+    """An interval as a serialisable figure."""
+    return Figure(value=number(interval.value), low=number(interval.low), high=number(interval.high))
+
+
+def number(value: float) -> float | None:
+    """The value, None when it is not a number."""
+    return None if math.isnan(value) else round(float(value), 6)

@@ -1,0 +1,41 @@
+import json
+
+import numpy as np
+
+from fingerprint.evaluation.results import Evaluation, Figure
+from fingerprint.evaluation.tables import ClosedSet, judge_foreign, number
+
+
+def a_set() -> ClosedSet:
+    labels = np.array([0, 0, 1, 1])
+    return ClosedSet(labels, ("a", "a", "b", "c"), np.array([1.0, 3.0, 1.0, 1.0]), n_draws=50)
+
+
+def test_rows_by_hunk_and_by_commit() -> None:
+    scores = np.array([[0.0, 1.0], [2.0, 0.0], [0.0, 3.0], [1.0, 4.0]])
+    hunk, commit = a_set().judge("s", scores)
+    assert (hunk.unit, hunk.n, hunk.auroc.value, hunk.balanced.value) == ("hunk", 4, 1.0, 0.75)
+    # commit a: (-.5 * 1 + 1 * 3) / 4 > 0 for author 0: right once pooled
+    assert (commit.unit, commit.n, commit.auroc.value, commit.balanced.value) == ("commit", 3, 1.0, 1.0)
+    assert (hunk.top3, hunk.n_authors) == (None, 2)
+
+
+def test_a_system_does_not_differ_from_itself() -> None:
+    scores = np.random.default_rng(0).normal(size=(4, 2))
+    for row in a_set().contrast({"x": scores, "y": scores.copy()}, "x", "y"):
+        assert row.auroc == Figure(value=0, low=0, high=0)
+
+
+def test_foreign_row_by_hand() -> None:
+    row = judge_foreign("s", np.array([0.0, 1.0, 2.0, 1.5, 9.0]), np.array([0, 0, 0, 1, 1], bool), n_draws=50)
+    assert (row.n_team, row.n_foreign, row.tpr_at_1) == (3, 2, 0.5)
+    assert row.auroc.value == number(5 / 6)
+
+
+def test_an_evaluation_is_valid_json_without_nan() -> None:
+    found = Evaluation(
+        repository="r", foreign=None, setting={}, history={}, authors=(), drift={"x": float("nan")}
+    )
+    text = found.model_dump_json()
+    assert json.loads(text)["drift"] == {"x": None}
+    assert Evaluation.model_validate_json(text).repository == "r"
