@@ -1,7 +1,7 @@
 # make demo [REPO=path] [SEED=n]   the main job: on the sample organisation, or on any git repository
 # make test | test-slow            quick tests | what takes minutes
 # make check                       format, lint, types, imports
-# make bench                       the speed figures of README.md, measured here
+# make bench [REPO=path]           speed of ingest and of a review, measured here
 # make docs                        write the generated command reference again
 # make lock                        resolve every version anew into requirements.lock
 # make clean                       remove caches and the demo's work, keep .venv
@@ -61,6 +61,9 @@ check: $(VENV)/.installed
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/speed.py "$(or $(REPO),.)"
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m service.cli.reference
