@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from connectors import ConnectorError
 from connectors.contribution import FilePatch, FileStatus, Hunk
 
 MAX_WINDOW = 65_536  # lines held at once while a hunk is read or skipped
-HUGE_HUNK = 20_000  # lines; a longer hunk is counted and not kept
+HUGE_HUNK = 20_000  # lines; in a log stream a longer hunk is counted and not kept
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
 _BINARY = re.compile(r"Binary files .* differ$")
@@ -98,7 +99,7 @@ def parse_diff(text: str) -> tuple[FilePatch, ...]:
 def _patches(feed: LineFeed) -> Iterator[FilePatch]:
     while (line := feed.peek()) is not None:
         if line.startswith("diff --git "):
-            yield read_patch(feed)[0]
+            yield read_patch(feed).patch
         elif line.startswith(("diff --cc ", "diff --combined ")):
             raise DiffError("a merge's combined diff; give the diff against one parent", feed.line_number)
         elif line.startswith("--- "):
@@ -111,23 +112,34 @@ def _patches(feed: LineFeed) -> Iterator[FilePatch]:
             feed.skip()
 
 
-def read_patch(feed: LineFeed, wanted: Callable[[FilePatch], bool] | None = None) -> tuple[FilePatch, int]:
+@dataclass(frozen=True, slots=True)
+class PatchRead:
+    """What ``read_patch`` found.
+
+    Attributes:
+        patch: the patch, without hunks when it was not wanted.
+        n_added: its added lines, those of hunks that were left out included.
+        is_whole: False if hunks over ``HUGE_HUNK`` lines were left out of a wanted patch.
+    """
+
+    patch: FilePatch
+    n_added: int
+    is_whole: bool
+
+
+def read_patch(feed: LineFeed, wanted: Callable[[FilePatch], bool] | None = None) -> PatchRead:
     """Read one file section that starts at ``diff --git``.
 
     Args:
         wanted: asked once with the patch before its hunks are read; False skips them.
-
-    Returns:
-        The patch, without hunks when not wanted, and the number of added lines that were skipped.
     """
     patch = _read_git_header(feed)
-    keep = wanted is None or wanted(patch)
-    hunks, n_skipped = _read_hunks(feed, keep)
+    hunks, n_added, is_whole = _read_hunks(feed, wanted is None or wanted(patch), HUGE_HUNK if wanted else None)
     if hunks:
         patch = FilePatch(
             patch.path, patch.old_path, patch.status, hunks, patch.is_binary, patch.old_mode, patch.mode
         )
-    return patch, n_skipped
+    return PatchRead(patch, n_added, is_whole)
 
 
 def _plain_patch(feed: LineFeed) -> FilePatch | None:
@@ -145,12 +157,15 @@ def _plain_patch(feed: LineFeed) -> FilePatch | None:
         status, path = FileStatus.DELETED, old_path
     if old_path is None or path is None:
         raise DiffError("both sides of the file section are /dev/null", feed.line_number - 1)
-    return FilePatch(path, old_path, status, _read_hunks(feed, True)[0])
+    return FilePatch(path, old_path, status, _read_hunks(feed)[0])
 
 
-def _read_hunks(feed: LineFeed, keep: bool) -> tuple[tuple[Hunk, ...], int]:
+def _read_hunks(
+    feed: LineFeed, keep: bool = True, longest: int | None = None
+) -> tuple[tuple[Hunk, ...], int, bool]:
+    """Hunks (those kept), added lines (of all), and whether none was left out for its length."""
     hunks: list[Hunk] = []
-    n_skipped = 0
+    n_added, is_whole = 0, True
     while (line := feed.peek()) is not None and line.startswith("@@ "):
         match = _HUNK.match(line)
         if match is None:
@@ -158,13 +173,13 @@ def _read_hunks(feed: LineFeed, keep: bool) -> tuple[tuple[Hunk, ...], int]:
         feed.skip()
         old_start, old_count, new_start, new_count, section = match.groups()
         n_old, n_new = int(old_count or 1), int(new_count or 1)
-        keep_this = keep and n_old + n_new <= HUGE_HUNK
-        body, n_added = _read_body(feed, n_old, n_new, keep_this)
-        if keep_this:
+        is_short = longest is None or n_old + n_new <= longest
+        body, n_plus = _read_body(feed, n_old, n_new, keep and is_short)
+        n_added += n_plus
+        if keep and is_short:
             hunks.append(Hunk(int(old_start), n_old, int(new_start), n_new, section, tuple(body)))
-        else:
-            n_skipped += n_added
-    return tuple(hunks), n_skipped
+        is_whole = is_whole and is_short
+    return tuple(hunks), n_added, is_whole
 
 
 def _read_body(feed: LineFeed, n_old: int, n_new: int, keep: bool) -> tuple[list[str], int]:

@@ -48,14 +48,17 @@ class CommitFacts:
 class People:
     """The people of one repository, joined by handles; grows as aliases are learnt.
 
-    Keys never change once given: when a later alias joins two people, the older key stays and the
-    other one stays known as its synonym.
+    Keys never change once given: when a later alias joins two people, the older key stays, and
+    ``merged`` says which key the other one has become.
     """
 
     def __init__(self, known: Iterable[Author] = ()) -> None:
         self._parent: dict[str, str] = {}
         self._keys: dict[str, str] = {}  # root handle -> key
-        self._names: dict[str, str] = {}  # key -> display name
+        self._names: dict[str, str] = {}  # key -> display name; given keys are never taken out
+        self._ages: dict[str, int] = {}  # key -> order in which it was given
+        self.merged: dict[str, str] = {}  # key that is no longer used -> the older key
+        self._claimed: set[str] = set()  # tentative handles that an alias hangs on
         self._github_ids: dict[str, str] = {}  # root handle -> GitHub id
         self._aliases: dict[Alias, str] = {}  # alias -> one of its handles
         self._evidence: dict[str, list[Evidence]] = defaultdict(list)  # root handle -> evidence
@@ -101,20 +104,16 @@ class People:
         return Author(key, self._names[key], AuthorKind.HUMAN, tier, tuple(sorted(aliases)), evidence)
 
     def _restore(self, author: Author) -> None:
-        self._names[author.key] = author.name
-        first: str | None = None
         for alias in author.aliases:
             self._join_strongly(alias)
-            handle = self._aliases[alias]
-            first = first or handle
-            self._union(first, handle)
-        if first is not None:
-            root = self._root(first)
-            self._keys[root] = author.key
+            handles = [self._aliases[alias], *(handle for _, handle, _ in _tentative_handles(alias))]
+            self._claimed.update(handles)
+            for handle in handles:
+                self._union(self._aliases[author.aliases[0]], handle)
+        if author.aliases:
+            root = self._root(self._aliases[author.aliases[0]])
+            self._give_key(root, author.key, author.name)
             self._evidence[root] = list(author.evidence)
-            for alias in author.aliases:
-                if _is_full_name(alias.name):
-                    self._union(root, _name_handle(alias.name))
 
     def _join_strongly(self, alias: Alias) -> None:
         handles = _strong_handles(alias)
@@ -131,28 +130,29 @@ class People:
     def _join_tentatively(self, alias: Alias) -> None:
         for kind, handle, text in _tentative_handles(alias):
             root, other = self._root(self._aliases[alias]), self._root(handle)
+            is_claimed = handle in self._claimed
+            self._claimed.add(handle)
             if root == other:
                 continue
             ids = self._github_ids.get(root), self._github_ids.get(other)
             if None not in ids and ids[0] != ids[1]:
                 continue  # two accounts: two people until somebody says otherwise in .mailmap
-            is_new = other == handle and handle not in self._evidence and other not in self._keys
             merged = self._union(other, root)
-            if not is_new or self._was_used(handle, alias):
+            if is_claimed:
                 self._evidence[merged].append(Evidence(kind, text, Tier.C))
-
-    def _was_used(self, handle: str, alias: Alias) -> bool:
-        """True if an alias other than this one hangs on a handle."""
-        root = self._root(handle)
-        return any(self._root(h) == root for other, h in self._aliases.items() if other != alias)
 
     def _ensure_key(self, alias: Alias) -> None:
         root = self._root(self._aliases[alias])
-        if root not in self._keys:
-            key = _slug(alias.name) or _digest(alias)
-            key = f"human:{key}" if f"human:{key}" not in self._names else f"human:{key}.{_digest(alias)}"
-            self._keys[root] = key
-            self._names[key] = alias.name or alias.email or "unknown"
+        if root in self._keys:
+            return
+        key = f"human:{_slug(alias.name) or _digest(alias)}"
+        while key in self._names:
+            key = f"{key}.{_digest(alias)}"
+        self._give_key(root, key, alias.name or alias.email or "unknown")
+
+    def _give_key(self, root: str, key: str, name: str) -> None:
+        self._keys[root], self._names[key] = key, name
+        self._ages[key] = len(self._ages)
 
     def _root(self, handle: str) -> str:
         self._parent.setdefault(handle, handle)
@@ -166,12 +166,12 @@ class People:
         root, other = self._root(first), self._root(second)
         if root == other:
             return root
-        order = list(self._names)
-        age = lambda handle: order.index(self._keys[handle]) if handle in self._keys else len(order)  # noqa: E731
+        age = lambda handle: self._ages.get(self._keys.get(handle, ""), len(self._ages))  # noqa: E731
         if age(other) < age(root):
             root, other = other, root
         self._parent[other] = root
-        self._keys.pop(other, None)
+        if other in self._keys:
+            self.merged[self._keys.pop(other)] = self._keys[root]
         if other in self._github_ids:
             self._github_ids.setdefault(root, self._github_ids.pop(other))
         if other in self._evidence:

@@ -1,0 +1,100 @@
+"""What a repository says about its own files and commits: linguist attributes, ignored and shallow commits."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from connectors.contribution import FilePatch
+from connectors.filters import file_drop_reason
+from connectors.git import HistoryError
+from connectors.git.command import Repository, Run
+from connectors.ledger import DropReason
+
+_COMMIT_ID = re.compile(r"^[0-9a-f]{40}([0-9a-f]{24})?", re.M)
+_ATTRIBUTES = ("linguist-generated", "linguist-vendored")
+
+
+class FileRules:
+    """The file rules of ``connectors.filters`` plus what ``.gitattributes`` at a commit says.
+
+    ``.gitattributes`` can also overrule the path rules: ``vendor/ours/** -linguist-vendored``.
+    """
+
+    def __init__(self, repository: Repository, commit: str) -> None:
+        self._repository = repository
+        self._index = tempfile.TemporaryDirectory(prefix="routeprint-")
+        self._said: dict[str, dict[str, bool]] = {}
+        self._run = self._start(commit)
+
+    def _start(self, commit: str) -> Run | None:
+        """Start ``git check-attr`` on the attributes at a commit, or None if they say nothing to us.
+
+        The commit's ``.gitattributes`` files, and nothing else, go into an index of our own;
+        ``git check-attr --source`` would do, but needs git 2.41.
+        """
+        entries = self._repository.read("ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0")
+        found = [entry for entry in entries if entry.endswith((b"\t.gitattributes", b"/.gitattributes"))]
+        blobs = [entry.split()[2].decode() for entry in found if entry.split()[1] == b"blob"]
+        if not any(b"linguist-" in self._repository.read("cat-file", "blob", blob) for blob in blobs):
+            return None
+        listing = Path(self._index.name) / "entries"
+        listing.write_bytes(b"\0".join(found) + b"\0")
+        with listing.open("rb") as stdin:
+            words = ("update-index", "-z", "--add", "--index-info")
+            self._repository.read(*words, environment=self._environment, stdin=stdin)
+        words = ("check-attr", "--cached", "--stdin", "-z", *_ATTRIBUTES)
+        return self._repository.start(*words, environment=self._environment, stdin=subprocess.PIPE)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"GIT_INDEX_FILE": os.path.join(self._index.name, "index")}
+
+    def reason(self, patch: FilePatch) -> DropReason | None:
+        """Why a file is nobody's code, or None to keep it."""
+        reason = file_drop_reason(patch)
+        if self._run is None or reason not in (None, DropReason.VENDORED, DropReason.GENERATED):
+            return reason
+        said = self._attributes(patch.path)
+        if said.get("linguist-vendored"):
+            return DropReason.VENDORED
+        if said.get("linguist-generated"):
+            return DropReason.GENERATED
+        if reason is DropReason.VENDORED and said.get("linguist-vendored") is False:
+            return None
+        if reason is DropReason.GENERATED and said.get("linguist-generated") is False:
+            return None
+        return reason
+
+    def _attributes(self, path: str) -> dict[str, bool]:
+        """What is said of a path. Values ``set`` and ``true`` count alike."""
+        if path not in self._said:
+            assert self._run is not None
+            fields = self._run.ask(path.encode("utf-8", "replace") + b"\0", 3 * len(_ATTRIBUTES))
+            said = zip(fields[1::3], fields[2::3], strict=True)
+            self._said[path] = {name: value in ("set", "true") for name, value in said if value != "unspecified"}
+        return self._said[path]
+
+    def close(self) -> None:
+        """End git and remove the temporary index."""
+        if self._run is not None:
+            self._run.stop()
+        self._index.cleanup()
+
+
+def ignored_revisions(repository: Repository, commit: str) -> frozenset[str]:
+    """Commits listed in ``.git-blame-ignore-revs`` at a commit."""
+    try:
+        text = repository.read("cat-file", "blob", f"{commit}:.git-blame-ignore-revs")
+    except HistoryError:
+        return frozenset()
+    return frozenset(match[0] for match in _COMMIT_ID.finditer(text.decode("utf-8", "replace")))
+
+
+def shallow_commits(repository: Repository) -> frozenset[str]:
+    """Commits whose parents a shallow clone left out; their diffs show whole files as added."""
+    listing = repository.path_in_git_dir("shallow")
+    return frozenset(listing.read_text().split()) if listing.is_file() else frozenset()
