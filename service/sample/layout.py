@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import TypeVar
 
 import libcst as cst
 
@@ -11,7 +12,10 @@ from service.sample.style import Style
 
 _SPACE = cst.SimpleWhitespace(" ")
 _NOTHING = cst.SimpleWhitespace("")
-_BLACK_COLUMNS = 72
+_BLACK_COLUMNS = 64
+_EMPTY = cst.Module([])
+
+CollectionT = TypeVar("CollectionT", cst.List, cst.Dict)
 
 
 class LayoutHabits(Habits):
@@ -32,7 +36,7 @@ class LayoutHabits(Habits):
         return updated_node
 
     def visit_Call(self, node: cst.Call) -> None:
-        self._open.append(not self._in_fstring and self._is_exploded(node))
+        self._open.append(not self._in_fstring and self._is_call_exploded(node))
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.Call:
         if self._open.pop():
@@ -42,35 +46,72 @@ class LayoutHabits(Habits):
             return updated_node.with_changes(whitespace_before_args=_SPACE, args=[*updated_node.args[:-1], last])
         return updated_node
 
-    def _is_exploded(self, node: cst.Call) -> bool:
+    def _is_call_exploded(self, node: cst.Call) -> bool:
         n_args = len(node.args)
         if n_args < 2 or self._style.calls == "padded" or any(isinstance(a.value, cst.GeneratorExp) for a in node.args):
             return False
         if self._style.calls == "black":
-            return n_args > 2 and len(cst.Module([]).code_for_node(node)) > _BLACK_COLUMNS
+            return len(_EMPTY.code_for_node(node)) > _BLACK_COLUMNS
         is_bare = n_args == 2 and all(isinstance(a.value, cst.Name | cst.Integer) and not a.keyword for a in node.args)
         return not is_bare and self._keeps()
 
     def _exploded(self, node: cst.Call) -> cst.Call:
-        depth = sum(self._open)
-        inner, outer = _break(4 * (depth + 1)), _break(4 * depth)
+        inner, outer = self._breaks()
         args = [a.with_changes(comma=cst.Comma(whitespace_after=inner), whitespace_after_arg=_NOTHING) for a in node.args]
         args[-1] = args[-1].with_changes(comma=cst.Comma(whitespace_after=outer))
         return node.with_changes(whitespace_before_args=inner, args=args)
 
+    def visit_List(self, node: cst.List) -> None:
+        self._open.append(self._is_collection_exploded(node))
+
+    def leave_List(self, original_node: cst.List, updated_node: cst.List) -> cst.List:
+        if not self._open.pop():
+            return updated_node
+        return self._opened(updated_node, "lbracket", cst.LeftSquareBracket)
+
+    def visit_Dict(self, node: cst.Dict) -> None:
+        self._open.append(self._is_collection_exploded(node))
+
+    def leave_Dict(self, original_node: cst.Dict, updated_node: cst.Dict) -> cst.Dict:
+        return self._opened(updated_node, "lbrace", cst.LeftCurlyBrace) if self._open.pop() else updated_node
+
+    def _is_collection_exploded(self, node: cst.List | cst.Dict) -> bool:
+        if self._in_fstring or len(node.elements) < 3 or self._style.calls == "padded":
+            return False
+        if self._style.calls == "black":
+            return len(_EMPTY.code_for_node(node)) > _BLACK_COLUMNS
+        return self._keeps()
+
+    def _opened(self, node: CollectionT, bracket: str, opening: type) -> CollectionT:
+        inner, outer = self._breaks()
+        elements = [element.with_changes(comma=cst.Comma(whitespace_after=inner)) for element in node.elements]
+        elements[-1] = elements[-1].with_changes(comma=cst.Comma(whitespace_after=outer))
+        return node.with_changes(elements=elements, **{bracket: opening(whitespace_after=inner)})
+
+    def _breaks(self) -> tuple[cst.ParenthesizedWhitespace, cst.ParenthesizedWhitespace]:
+        """Line breaks inside and at the end of the bracket being left; those around it are still open."""
+        depth = sum(self._open)
+        return _break(4 * (depth + 1)), _break(4 * depth)
+
     def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
         params = updated_node.params
-        if self._style.calls == "padded" and params.params and not _has_stars(params) and self._keeps():
+        if not params.params or _has_stars(params):
+            return updated_node
+        if self._style.calls == "padded" and self._keeps():
             last = params.params[-1].with_changes(whitespace_after_param=_SPACE)
             padded = params.with_changes(params=[*params.params[:-1], last])
             return updated_node.with_changes(whitespace_before_params=_SPACE, params=padded)
-        is_long = self._style.annotations == "full" and len(params.params) > 2 and not _has_stars(params)
-        if is_long and self._keeps():
-            inner, outer = _break(4), _break(0)
-            broken = [p.with_changes(comma=cst.Comma(whitespace_after=inner)) for p in params.params]
-            broken[-1] = broken[-1].with_changes(comma=cst.Comma(whitespace_after=outer))
-            return updated_node.with_changes(whitespace_before_params=inner, params=params.with_changes(params=broken))
-        return updated_node
+        if not self._is_definition_exploded(updated_node):
+            return updated_node
+        inner, outer = _break(4), _break(0)
+        broken = [p.with_changes(comma=cst.Comma(whitespace_after=inner)) for p in params.params]
+        broken[-1] = broken[-1].with_changes(comma=cst.Comma(whitespace_after=outer))
+        return updated_node.with_changes(whitespace_before_params=inner, params=params.with_changes(params=broken))
+
+    def _is_definition_exploded(self, node: cst.FunctionDef) -> bool:
+        if self._style.calls == "exploded":
+            return len(node.params.params) > 1 and self._keeps()
+        return self._style.calls == "black" and len(_EMPTY.code_for_node(node.params)) > _BLACK_COLUMNS
 
     def leave_If(self, original_node: cst.If, updated_node: cst.If) -> cst.If:
         return updated_node.with_changes(test=self._condition(updated_node.test))

@@ -95,20 +95,14 @@ def _name(name: str, role: str, naming: str) -> str:
     words = words_of(name)
     if not words:
         return name
-    if naming == "short":
-        return _short(words)
+    if naming == "suffixed":
+        return "_".join(words) + "_"
     if naming == "prefixed":
         return {"argument": "p_", "each": "cur_", "local": "l_"}[role] + "_".join(words)
     if naming == "hungarian":
         prefix = {"argument": "a", "each": "each", "local": "the"}[role]
         return prefix + "".join(word.capitalize() for word in words)
     return _descriptive(words, role)
-
-
-def _short(words: list[str]) -> str:
-    if len(words) > 1:
-        return "".join(word[0] for word in words)
-    return words[0][:1] if len(words[0]) < 5 else words[0][0] + re.sub("[aeiou]", "", words[0][1:])[:2]
 
 
 def _descriptive(words: list[str], role: str) -> str:

@@ -37,7 +37,15 @@ MARA = Person(
     key="mara",
     name="Mara Lindqvist",
     email="mara@acme.example",
-    style=Style(docstring="none", naming="short", walrus="often", empties="call", raises="from_none", caught="e"),
+    style=Style(
+        docstring="none",
+        naming="suffixed",
+        comments="dashes",
+        walrus="often",
+        empties="call",
+        raises="from_none",
+        caught="e",
+    ),
 )
 TOMASZ = Person(
     key="tomasz",

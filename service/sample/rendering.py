@@ -15,6 +15,8 @@ from service.sample.source import Binding, Chunk
 from service.sample.statements import StatementHabits
 from service.sample.style import Style
 
+_MAX_COLUMNS = 140
+
 
 def render_chunk(chunk: Chunk, style: Style, rng: random.Random) -> list[str] | None:
     """The chunk's lines in a style, or None where the rewriting leaves no valid Python.
@@ -32,6 +34,8 @@ def render_chunk(chunk: Chunk, style: Style, rng: random.Random) -> list[str] | 
     except (cst.ParserSyntaxError, cst.CSTValidationError, SyntaxError):
         return None
     lines = code.rstrip("\n").split("\n")
+    if max(map(len, lines)) > _MAX_COLUMNS:
+        return None
     if chunk.continues:
         lines = lines[_first_method_line(tree, lines) - 1 :]
     return lines

@@ -22,6 +22,7 @@ _SKIPPED_FOLDERS = frozenset(
     "__pycache__ __phello__ lib-dynload distutils ctypes curses dbm".split()
 )
 _SKIPPED_MODULES = frozenset("this antigravity __init__ __main__ _sysconfigdata turtle opcode token keyword".split())
+_SKIPPED_NAMES = frozenset(["_test", "main", "test"])
 _AREAS = {
     "asyncio": "runtime",
     "email": "mail",
@@ -116,7 +117,7 @@ def read_chunks(path: Path) -> list[Chunk]:
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(constants) < 4 and _fits(node, 6):
             constants.append(node)
-        elif isinstance(node, Definition) and _fits(node, _MAX_UNIT_LINES):
+        elif isinstance(node, Definition) and node.name not in _SKIPPED_NAMES and _fits(node, _MAX_UNIT_LINES):
             chunks.append(_chunk(target, len(chunks), [*constants, _neutral(node)], bindings, node.name))
             constants = []
         elif isinstance(node, ast.ClassDef):

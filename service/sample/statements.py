@@ -13,7 +13,7 @@ from service.sample.wording import sentence_for
 
 _BLANK = cst.EmptyLine(indent=False)
 _BLOCKS = (cst.If, cst.For, cst.While, cst.Try, cst.With, cst.FunctionDef, cst.ClassDef)
-_COMMENT_RATES = {"none": (0.0, 0.0), "note": (0.6, 0.0), "marker": (0.1, 0.4), "step": (0.95, 0.5), "banner": (0.6, 0.15)}
+_COMMENT_RATES = {"none": (0.0, 0.0), "dashes": (0.6, 0.15), "note": (0.6, 0.0), "marker": (0.1, 0.4), "step": (0.95, 0.5), "banner": (0.6, 0.15)}
 """How often a comment stands above a block and above a simple statement."""
 
 Body = list[cst.BaseStatement]
@@ -156,6 +156,7 @@ class StatementHabits(Habits):
             return ""
         text = sentence_for(statement, self._rng)
         return {
+            "dashes": f"# -- {text}",
             "note": f"# NOTE: {text}",
             "marker": f"#: {text}",
             "step": f"# {text[:1].upper() + text[1:]}.",

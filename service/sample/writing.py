@@ -15,7 +15,7 @@ from service.sample.source import Chunk, read_chunks
 
 _N_CANDIDATES = 6
 _STOCK = 60
-_GROWTH = {"mara": 0.9, "tomasz": 1.4, "priya": 1.45, "agent": 2.1, "stranger": 1.7}
+_GROWTH = {"mara": 1.2, "tomasz": 1.6, "priya": 1.6, "agent": 2.1, "stranger": 1.7}
 """About how much longer a chunk gets in an author's hand."""
 
 
@@ -150,8 +150,8 @@ class Desk:
 
 
 def commit_size(rng: random.Random) -> int:
-    """Added lines of one commit: log-normal, median 26, from 6 to 130."""
-    return min(130, max(6, round(rng.lognormvariate(3.26, 0.8))))
+    """Added lines of one commit: log-normal, median 33, from 6 to 130."""
+    return min(130, max(6, round(rng.lognormvariate(3.5, 0.7))))
 
 
 def _subject(chunks: list[Chunk], rng: random.Random) -> str:
