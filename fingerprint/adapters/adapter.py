@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -133,7 +134,7 @@ class Adapter:
                 )
             tensors = load_file(directory / "adapter_model.safetensors")
             difference = load_file(directory / "difference.safetensors") if stored["team"] else None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise AdapterError(f"No readable adapter in {directory}: {error}. Train it again.") from error
         provenance = Provenance(**stored["provenance"])
         sites = stored["sites"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -99,7 +100,7 @@ class Routes:
         try:
             facts = json.loads((directory / "routes.json").read_text(encoding="utf-8"))
             values = load_file(directory / "routes.safetensors")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise RoutesError(f"No readable routes in {directory}: {error}. Fit them first.") from error
         if facts.get("format") != FORMAT:
             raise RoutesError(

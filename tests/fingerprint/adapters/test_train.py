@@ -38,7 +38,8 @@ def routed(tiny_base) -> RoutedModel:
 
 def run(routed, **changes):
     options = {
-        "start": routed.zero_weights(), "config": CONFIG, "budget_tokens": 3000, "precision": "fp32", **changes,
+        "start": routed.zero_weights(), "config": CONFIG, "budget_tokens": 3000, "precision": "fp32",
+        **changes,
     }
     return train_adapter(routed, habit("config", 60), habit("config", 8), **options)
 
