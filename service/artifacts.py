@@ -42,7 +42,7 @@ def write_json(path: Path, value: Any) -> None:
             json.dump(value, stream, indent=1, sort_keys=True)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(name, path)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -132,7 +132,7 @@ class ArtifactStore:
             write(draft)
             _write_mark(draft, kind, digest)
             with contextlib.suppress(OSError):  # lost the race: the other's copy is the same
-                os.replace(draft, place)
+                draft.replace(place)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         return self.require(kind, digest)
@@ -222,7 +222,9 @@ class RepositoryRecord:
         return read_json(path) if path.exists() else {}
 
     def _write(self, facts: dict[str, Any]) -> None:
-        write_json(self.place / "record.json", {**facts, "repository": str(self.repository), "format": FORMAT})
+        write_json(
+            self.place / "record.json", {**facts, "repository": str(self.repository), "format": FORMAT}
+        )
 
 
 def _write_mark(directory: Path, kind: str, digest: str) -> None:
@@ -238,7 +240,8 @@ def _check_mark(directory: Path) -> None:
     mark = read_json(mark_path)
     if mark.get("format") != FORMAT:
         raise ArtifactError(
-            f"{directory} has format {mark.get('format')}, this version reads {FORMAT}; delete it and profile again"
+            f"{directory} has format {mark.get('format')}, this version reads {FORMAT}; "
+            "delete it and profile again"
         )
     for name, size in mark["files"].items():
         path = directory / name

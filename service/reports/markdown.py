@@ -41,7 +41,9 @@ def _hunk(number: int, hunk: HunkDrift, *, is_expert: bool) -> Iterator[str]:
 
 
 def _finding(finding: Finding) -> Iterator[str]:
-    pieces = (code(text, 60) if is_code else prose(text) for text, is_code in wording.finding_sentence(finding))
+    pieces = (
+        code(text, 60) if is_code else prose(text) for text, is_code in wording.finding_sentence(finding)
+    )
     yield f"- line {finding.shift.line}: {''.join(pieces)}; {prose(wording.control_sentence(finding.shift))}"
     for line in finding.team_lines:
         yield f"  - the team writes {code(line.text.strip(), 100)} in {code(line.path)}"

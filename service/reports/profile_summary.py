@@ -129,7 +129,9 @@ def ledger_rows(ledger: dict[str, int], n_lines: int) -> tuple[tuple[str, str], 
 
 def author_cells(row: AuthorRow) -> tuple[str, ...]:
     """One author's cells in the order of `HEADINGS`."""
-    kind = row.kind + (f" (tier {row.tier})" if row.tier else "") + ("" if row.is_declared else ", undeclared")
+    kind = (
+        row.kind + (f" (tier {row.tier})" if row.tier else "") + ("" if row.is_declared else ", undeclared")
+    )
     if row.n_missing_tokens:
         own, gain = f"{row.n_missing_tokens:,} more tokens needed", ""
     else:
@@ -204,6 +206,8 @@ def _markdown(summary: ProfileSummary) -> Iterator[str]:
     for row in alphabetical(summary.authors):
         yield f"| {' | '.join(prose(cell) for cell in author_cells(row))} |"
     yield from ("", "### Added lines", "", "| reason | lines |", "|---|---:|")
-    yield from (f"| {prose(name)} | {value} |" for name, value in ledger_rows(summary.ledger, summary.n_lines))
+    yield from (
+        f"| {prose(name)} | {value} |" for name, value in ledger_rows(summary.ledger, summary.n_lines)
+    )
     yield from ("", "### Provenance", "")
     yield from (f"- {prose(name)}: {code(value)}" for name, value in sorted(summary.provenance.items()))

@@ -24,7 +24,9 @@ def render(report: DriftReport, *, n_hunks: int = 5, is_expert: bool = False) ->
         n_hunks: hunks shown, most drifting first.
         is_expert: also show sites and routes, completeness per hunk, and provenance.
     """
-    parts: list[RenderableType] = [Text(visible(wording.verdict_line(report)), style=_COLOURS[report.verdict])]
+    parts: list[RenderableType] = [
+        Text(visible(wording.verdict_line(report)), style=_COLOURS[report.verdict])
+    ]
     parts.append(Text(visible(wording.reading_sentence(report)), style="dim"))
     parts.extend(Text(f"! {visible(warning)}", style="yellow") for warning in report.warnings)
     if report.evidence is not None:
@@ -70,7 +72,9 @@ def _finding(finding: Finding) -> RenderableType:
     parts.append(Text(f"  {wording.control_sentence(finding.shift)}", style="dim"))
     for line in finding.team_lines:
         code = shorten(visible(line.text.strip()), _LINE_WIDTH - 20)
-        parts.append(Text.assemble(("  the team writes  ", "dim"), (code, "green"), (f"  {visible(line.path)}", "dim")))
+        parts.append(
+            Text.assemble(("  the team writes  ", "dim"), (code, "green"), (f"  {visible(line.path)}", "dim"))
+        )
     return Group(*parts)
 
 
@@ -81,7 +85,9 @@ def _expert(hunk: HunkDrift) -> Iterator[RenderableType]:
         table.add_column("nats", justify="right")
         for share in sorted(hunk.shares, key=lambda share: -abs(share.nats))[:12]:
             name = share.site + ("" if share.route is None else f" route {share.route}")
-            table.add_row(Text(visible(name) + (" (context)" if share.is_context else "")), wording.nats(share.nats))
+            table.add_row(
+                Text(visible(name) + (" (context)" if share.is_context else "")), wording.nats(share.nats)
+            )
         yield table
     if hunk.gap_nats is not None and hunk.gap_bound_nats is not None:
         bound = f"gap {wording.nats(hunk.gap_nats)} nats, bound {hunk.gap_bound_nats:.2f}"

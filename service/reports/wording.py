@@ -12,7 +12,9 @@ def verdict_line(report: DriftReport) -> str:
     """The answer in one line, with the percentile and the n behind it."""
     if report.verdict is Verdict.NOT_SCORED or report.evidence is None:
         return f"NOT SCORED: {report.reason}"
-    return f"{report.verdict.value.upper()} · {_standing(report.evidence)} ({p_value(report.evidence.p_value)})"
+    return (
+        f"{report.verdict.value.upper()} · {_standing(report.evidence)} ({p_value(report.evidence.p_value)})"
+    )
 
 
 def _standing(evidence: Evidence) -> str:
@@ -118,7 +120,7 @@ def reading_sentence(report: DriftReport) -> str:
 def dropped_sentence(dropped: dict[str, int]) -> str:
     """Lines by reason, most first."""
     ordered = sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{plural(count, 'line')} {reason}" for reason, count in ordered)
+    return ", ".join(f"{plural(count, 'line')} ({reason})" for reason, count in ordered)
 
 
 def percent(share: float) -> str:

@@ -53,7 +53,7 @@ def unusual(**changes: object) -> DriftReport:
     )  # fmt: skip
     report = DriftReport(
         verdict=Verdict.UNUSUAL, evidence=evidence(), hunks=hunks, n_tokens=148, n_lines=17,
-        dropped={"in prose or data formats": 40, "in lockfiles": 1}, signature="ab" * 32,
+        dropped={"not code": 40, "lockfile": 1}, signature="ab" * 32,
         provenance={"base": "starter", "code": "0.1.0"},
         warnings=("Only 61 calibration commits: no p-value below .016 is possible.",),
     )  # fmt: skip
@@ -65,12 +65,18 @@ def hostile() -> DriftReport:
     text = "\x1b[31mred\x07 `code` [bold]x[/bold] <script>alert(1)</script> @team \u202egnp.exe | #12"
     evil = finding(text=text)
     evil = evil.model_copy(update={"team_lines": (TeamLine(text=text, path="a`|`@b.py"),)})
-    hunk = unusual().hunks[0].model_copy(update={"path": f"a/{text}.py", "header": f"{text}\n# @all", "findings": (evil,)})
-    return unusual(hunks=(hunk,), warnings=(f"the path {text} is new",), dropped={f"in {text}": 2})
+    hunk = (
+        unusual()
+        .hunks[0]
+        .model_copy(update={"path": f"a/{text}.py", "header": f"{text}\n# @all", "findings": (evil,)})
+    )
+    return unusual(hunks=(hunk,), warnings=(f"the path {text} is new",), dropped={text: 2})
 
 
 def not_scored() -> DriftReport:
-    return DriftReport(verdict=Verdict.NOT_SCORED, reason="the diff only deletes lines; there is nothing to score")
+    return DriftReport(
+        verdict=Verdict.NOT_SCORED, reason="the diff only deletes lines; there is nothing to score"
+    )
 
 
 def plain(renderable: RenderableType) -> str:
@@ -156,4 +162,12 @@ def test_not_scored_is_never_a_number() -> None:
 
 def test_probabilities_are_short() -> None:
     values = (1.0, 0.9996, 0.26, 0.041, 0.0041, 0.00001, 0.996)
-    assert [wording.probability(value) for value in values] == ["1", "1", ".26", ".04", ".004", "<.001", ".996"]
+    assert [wording.probability(value) for value in values] == [
+        "1",
+        "1",
+        ".26",
+        ".04",
+        ".004",
+        "<.001",
+        ".996",
+    ]

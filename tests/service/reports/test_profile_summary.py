@@ -20,7 +20,7 @@ def summary() -> ProfileSummary:
         repository="example", team="the whole repository", signature="cd" * 32, base_loss=3.0, team_loss=2.5,
         null_team_loss=2.95, n_commits={"train": 60, "dev": 15}, n_tokens=90_000, n_trained_tokens=80_000,
         n_calibration=21, least_tokens=60, realised_false_alarms=0.05, n_held_out=20,
-        ledger={"in vendored folders": 1200, "in merges": 3}, n_lines=9_000, languages={"python": 90_000},
+        ledger={"vendored": 1200, "merge": 3}, n_lines=9_000, languages={"python": 90_000},
         authors=rows, provenance={"base": "starter"},
     )  # fmt: skip
 
@@ -42,7 +42,7 @@ def test_terminal_shows_the_ledger() -> None:
     console.print(render(summary()))
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
-    assert "in vendored folders" in shown and "1,200" in shown and "null team adapter 2.950" in shown
+    assert "vendored" in shown and "1,200" in shown and "null team adapter 2.950" in shown
 
 
 def test_cells_say_what_is_undeclared() -> None:

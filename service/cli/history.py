@@ -1,0 +1,67 @@
+"""Commands about what was read: ingest, authors, forget."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from service.cli.console import HERE, Home, Repo, commits, find_repository, note, output, settings_for, show
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (ingest, authors, forget):
+        app.command()(command)
+
+
+def ingest(
+    repo: Repo = HERE,
+    home: Home = None,
+    again: Annotated[bool, typer.Option("--again", help="Forget what was read and start over.")] = False,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Read on without files whose objects are missing.")
+    ] = False,
+) -> None:
+    """Read what is new in a repository's history."""
+    from service.flows.ingest import contribution_store
+    from service.flows.ingest import ingest as run
+    from service.reports.profile_summary import render_ledger
+    from service.reports.wording import plural
+
+    settings, repository = settings_for(home), find_repository(repo)
+    if again:
+        contribution_store(repository, settings).clear()
+    with commits() as report:
+        found = run(repository, settings, report, skip_missing=skip_missing)
+    if found.is_restarted:
+        note("The history had been rewritten; it was read again from the start.")
+    show(f"{plural(found.n_new, 'new contribution')} by {plural(len(found.authors), 'author')} in all.\n")
+    dropped = {reason.value: tally.lines for reason, tally in found.ledger.dropped.items()}
+    output().print("Added lines kept and left out:")
+    show(render_ledger(dropped, found.ledger.kept.lines))
+    for sentence in found.ledger.notes:
+        note(sentence)
+
+
+def authors(repo: Repo = HERE, home: Home = None) -> None:
+    """List the authors of an ingested repository, by name, with the evidence for each."""
+    from service.flows.ingest import load_ingested
+    from service.reports.people import render_authors
+
+    show(render_authors(load_ingested(find_repository(repo), settings_for(home)).authors))
+
+
+def forget(
+    repo: Repo = HERE,
+    home: Home = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete everything kept about a repository: contributions, adapters, signatures, profile."""
+    from service.artifacts import ArtifactStore
+
+    settings, repository = settings_for(home), find_repository(repo)
+    if not yes:
+        typer.confirm(f"Delete all that is kept about {repository}?", abort=True)
+    n_deleted = ArtifactStore(settings.home).forget(repository)
+    show(f"Forgotten: the contributions of {repository.name} and {n_deleted} artifacts.\n")

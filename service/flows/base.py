@@ -1,0 +1,69 @@
+"""The base of the settings, and the routes it is read by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fingerprint.passage import Passage
+from fingerprint.provenance import digest_of
+from service.artifacts import ArtifactStore
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from fingerprint.lm.load import Base
+    from fingerprint.lm.pair import RoutedModel
+    from fingerprint.lm.routes import Routes
+
+RANDOM_RANK = 16
+_MOMENT_TOKENS = 60_000
+
+
+def load_routed(settings: Settings, name: str, revision: str | None, scale: float) -> RoutedModel:
+    """A base at its revision with its routes: the shipped ones, a directory's own, or random ones.
+
+    The starter brings fitted routes; so does a local base directory with a ``routes`` folder. Any other
+    base gets random directions, whitened on Python's standard library and kept under the home.
+
+    Raises:
+        FingerprintError: the base or its routes cannot be loaded.
+    """
+    import torch
+
+    from fingerprint.lm.load import STARTER, load_base
+    from fingerprint.lm.pair import RoutedModel
+    from fingerprint.lm.routes import Routes, load_starter_routes
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    base = load_base(name, revision=revision, device=settings.device)
+    if name == STARTER:
+        routes = load_starter_routes(base)
+    elif (Path(name) / "routes").is_dir():
+        routes = Routes.load(Path(name) / "routes", base)
+    else:
+        routes = _whitened_random_routes(base, ArtifactStore(settings.home))
+    return RoutedModel(base, routes, scale=scale)
+
+
+def _whitened_random_routes(base: Base, store: ArtifactStore) -> Routes:
+    from fingerprint.lm.routes import Routes
+
+    digest = digest_of({"what": "random routes", "revision": base.revision, "rank": RANDOM_RANK, "format": 1})
+    place = store.put("routes", digest, lambda directory: _fit(base).save(directory))
+    return Routes.load(place, base)
+
+
+def _fit(base: Base) -> Routes:
+    from fingerprint.lm.fit import site_second_moments
+    from fingerprint.lm.pair import RoutedModel
+    from fingerprint.lm.routes import canonicalise, random_routes
+    from fingerprint.lm.tokens import length_buckets, pad_batch, tokenize_passages
+    from service.flows.foreign import read_foreign
+
+    passages: Sequence[Passage] = read_foreign(None, (20,), _MOMENT_TOKENS, 0).corpus.passages
+    windows = tokenize_passages(base, passages)
+    routes = random_routes(base, RANDOM_RANK, 0)
+    batches = (pad_batch(windows, indices) for indices in length_buckets(windows, 8192))
+    return canonicalise(routes, site_second_moments(RoutedModel(base, routes), batches), [])

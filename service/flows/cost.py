@@ -1,0 +1,70 @@
+"""What a profile would cost, measured on this machine, without making it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fingerprint.config import ProfileConfig
+from service.flows.profile import prepare
+from service.flows.team import TeamChoice
+from service.flows.training import NULL_AUTHORS, Progress
+from service.settings import Settings
+
+_MEASURE_SHARE = 0.9
+"""Cost of one integration point on a token, as a share of a training step on it."""
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """One step of a profile: scored tokens there are, scored tokens read, seconds."""
+
+    name: str
+    n_available: int
+    n_read: int
+    seconds: float
+    note: str = ""
+
+
+def estimate_profile(
+    repository: Path, settings: Settings, config: ProfileConfig, *, choice: TeamChoice | None = None,
+    report: Progress = lambda _: None,
+) -> list[CostRow]:  # fmt: skip
+    """The steps of `profile`, as if nothing of it were stored yet.
+
+    Raises:
+        What `profile` raises before it trains.
+    """
+    from fingerprint.adapters.budget import equal_budget
+    from fingerprint.adapters.population import count_by_author, enough_by_author
+    from fingerprint.adapters.train import estimate_cost
+
+    bench, plan = prepare(repository, settings, config, choice, report)
+    adapter, slices = config.adapter, plan.slices
+    cost = estimate_cost(
+        bench.routed,
+        slices.train.passages,
+        slices.dev.passages,
+        config=adapter,
+        budget_tokens=adapter.team_tokens,
+    )
+    per_token = cost.seconds / max(1, cost.scored_tokens)
+    counts = count_by_author(bench.routed, slices.train, adapter)
+    enrolled, lacking = enough_by_author(counts, adapter)
+    budget = equal_budget(enrolled, adapter.author_tokens, adapter.most_epochs)
+    rows = [CostRow("team", sum(counts.values()), cost.scored_tokens, cost.seconds)]
+    rows += [CostRow(author, n, budget, budget * per_token) for author, n in sorted(enrolled.items())]
+    rows += [
+        CostRow(author, counts[author], 0, 0.0, f"{error.need - error.have:,} more tokens needed")
+        for author, error in sorted(lacking.items())
+    ]
+    n_nulls = config.n_null_sets * min(NULL_AUTHORS, len(enrolled)) * (len(enrolled) > 1)
+    if config.n_null_sets:
+        rows.append(
+            CostRow("null team", adapter.team_tokens, adapter.team_tokens, adapter.team_tokens * per_token)
+        )
+    rows.append(CostRow(f"null authors ({n_nulls})", 0, n_nulls * budget, n_nulls * budget * per_token))
+    measured = sum(len(p.marked) // 4 for c in (slices.dev, slices.calibration, slices.held_out) for p in c)
+    seconds = measured * per_token * _MEASURE_SHARE * config.drift.integration_points
+    rows.append(CostRow("team signature", measured, measured, seconds * (1 + (config.n_null_sets > 0))))
+    return rows

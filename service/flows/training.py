@@ -1,0 +1,229 @@
+"""The trainings of a profile, each an artifact: found by its digest, or trained and kept.
+
+A killed training leaves a checkpoint under the artifact's digest and goes on from it in the next run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fingerprint.config import ProfileConfig
+from fingerprint.passage import Corpus
+from fingerprint.provenance import CODE_VERSION, digest_of
+from service.artifacts import ArtifactStore, RepositoryRecord
+
+if TYPE_CHECKING:
+    from fingerprint.adapters.adapter import Adapter
+    from fingerprint.adapters.train import TrainProgress
+    from fingerprint.lm.pair import RoutedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where one step of a profile stands.
+
+    Attributes:
+        name: the step, for people. done, total: in the step's own units (total None: unknown).
+        tokens_per_second, seconds_left: when known. is_stored: found, not computed.
+    """
+
+    name: str
+    done: float
+    total: float | None
+    tokens_per_second: float | None = None
+    seconds_left: float | None = None
+    is_stored: bool = False
+
+
+Progress = Callable[[Stage], None]
+NULL_AUTHORS = 2
+"""Shuffled authors trained in each null set."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """The team's four slices with their digests, computed once."""
+
+    train: Corpus
+    dev: Corpus
+    calibration: Corpus
+    held_out: Corpus
+    digest: str
+
+    @classmethod
+    def of(cls, train: Corpus, dev: Corpus, calibration: Corpus, held_out: Corpus) -> Slices:
+        """Slices and the digest of them all."""
+        digest = digest_of([corpus.digest for corpus in (train, dev, calibration, held_out)])
+        return cls(train, dev, calibration, held_out, digest)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every step needs.
+
+    Attributes:
+        routed: the base over its routes. record: of the profiled repository. config: every dial.
+    """
+
+    routed: RoutedModel
+    store: ArtifactStore
+    record: RepositoryRecord
+    config: ProfileConfig
+    report: Progress
+
+    def digest(self, what: str, **facts: Any) -> str:
+        """Content address of a step's result."""
+        base = {"revision": self.routed.base.revision, "routes": self.routed.routes.digest}
+        return digest_of({"what": what, **base, **facts, "code": CODE_VERSION})
+
+    def make(self, kind: str, digest: str, name: str, write: Callable[[Path], None]) -> Path:
+        """Find an artifact or make it; either way it is listed as this repository's."""
+        self.record.use(kind, digest)
+        if (found := self.store.find(kind, digest)) is not None:
+            self.report(Stage(name, 1, 1, is_stored=True))
+            return found
+        place = self.store.put(kind, digest, write)
+        self.report(Stage(name, 1, 1))
+        return place
+
+    def adapter(
+        self, digest: str, name: str, train: Callable[[Path, Callable[[TrainProgress], None]], Adapter]
+    ) -> Adapter:
+        """Find an adapter or train it: ``train(checkpoint, progress)``."""
+        from fingerprint.adapters.adapter import Adapter
+
+        def progress(state: TrainProgress) -> None:
+            self.report(Stage(name, state.step, state.steps, state.tokens_per_second, state.seconds_left))
+
+        def write(directory: Path) -> None:
+            train(self.store.checkpoint(digest), progress).save(directory)
+
+        place = self.make("adapter", digest, name, write)
+        self.store.drop_checkpoint(digest)
+        return Adapter.load(place, self.routed.routes)
+
+    def counter(self, name: str, total: float) -> Callable[[int], None]:
+        """A progress callback that is told of tokens just done."""
+        started, done = time.monotonic(), 0
+
+        def count(n_tokens: int) -> None:
+            nonlocal done
+            done += n_tokens
+            rate = done / max(time.monotonic() - started, 1e-9)
+            self.report(Stage(name, done, max(total, done), rate, max(0.0, total - done) / rate))
+
+        return count
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Every adapter of a profile, with the digest of each.
+
+    Attributes:
+        team, null_team: B and the null B (None without a null). authors: by key. nulls: D of shuffled
+            authors, by "author/set". too_little: scored tokens missing, by author. counts: scored
+            training tokens by author. budget: scored tokens of every author.
+    """
+
+    team: Adapter
+    null_team: Adapter | None
+    authors: dict[str, Adapter]
+    nulls: dict[str, Adapter]
+    too_little: dict[str, int]
+    counts: dict[str, int]
+    budget: int
+    digests: dict[str, str]
+
+
+def train_all(bench: Bench, slices: Slices, null_train: Corpus | None, null_dev: Corpus | None) -> Trained:
+    """Train what is not stored: the team, its authors, and their nulls.
+
+    Raises:
+        InsufficientCodeError: the team has too little code.
+    """
+    from fingerprint.adapters.budget import equal_budget
+    from fingerprint.adapters.population import count_by_author, enough_by_author
+
+    config = bench.config.adapter
+    digests: dict[str, str] = {}
+    team = _train_team(bench, slices.train, slices.dev, digests, "team")
+    counts = count_by_author(bench.routed, slices.train, config)
+    enrolled, lacking = enough_by_author(counts, config)
+    budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
+    authors = {
+        author: _train_author(bench, slices, slices.train, team, author, budget, digests)
+        for author in enrolled
+    }
+    nulls: dict[str, Adapter] = {}
+    for number in range(bench.config.n_null_sets):
+        nulls |= _train_null_set(bench, slices, team, tuple(enrolled), budget, number, digests)
+    null_team = None
+    if null_train is not None and null_dev is not None:
+        null_team = _train_team(bench, null_train, null_dev, digests, "null team")
+    missing = {author: error.need - error.have for author, error in lacking.items()}
+    return Trained(team, null_team, authors, nulls, missing, counts, budget, digests)
+
+
+def _train_team(bench: Bench, train: Corpus, dev: Corpus, digests: dict[str, str], name: str) -> Adapter:
+    from fingerprint.adapters.population import train_team
+
+    config = bench.config.adapter
+    kind = "null" if name.startswith("null") else "team"
+    digest = bench.digest(name, train=train.digest, dev=dev.digest, config=config.digest)
+    digests[name] = digest
+    return bench.adapter(
+        digest, name,
+        lambda checkpoint, progress: train_team(
+            bench.routed, train, dev, config, kind=kind, checkpoint=checkpoint, progress=progress
+        ),
+    )  # fmt: skip
+
+
+def _train_author(
+    bench: Bench, slices: Slices, train: Corpus, team: Adapter, author: str, budget: int,
+    digests: dict[str, str], null_set: int | None = None,
+) -> Adapter:  # fmt: skip
+    from fingerprint.adapters.population import train_author
+
+    config = bench.config.adapter
+    own = train.where_author(author)
+    name = author if null_set is None else f"{author}/{null_set}"
+    digest = bench.digest(
+        "author", train=own.digest, dev=slices.dev.digest, team=team.digest, config=config.digest,
+        author=author, budget=budget, null_set=null_set,
+    )  # fmt: skip
+    digests[name] = digest
+    return bench.adapter(
+        digest, name if null_set is None else f"null {name}",
+        lambda checkpoint, progress: train_author(
+            bench.routed, team, own, slices.dev, config, author=author, budget=budget,
+            kind="author" if null_set is None else "null", checkpoint=checkpoint, progress=progress,
+        ),
+    )  # fmt: skip
+
+
+def _train_null_set(
+    bench: Bench, slices: Slices, team: Adapter, authors: tuple[str, ...], budget: int, number: int,
+    digests: dict[str, str],
+) -> dict[str, Adapter]:  # fmt: skip
+    """Adapters of authors whose labels were shuffled by commit; one author alone has no such null.
+
+    All share one budget, so every null speaks for every author and ``null_authors`` of them are enough.
+    """
+    from fingerprint.adapters.population import count_by_author, enough_by_author, shuffle_authors
+
+    if len(authors) < 2:
+        return {}
+    enrolled = [passage for passage in slices.train if passage.author in set(authors)]
+    shuffled = Corpus.of(shuffle_authors(enrolled, bench.config.adapter.seed + number))
+    counts = count_by_author(bench.routed, shuffled, bench.config.adapter)
+    usable, _ = enough_by_author(counts, bench.config.adapter)
+    chosen = [author for author in authors if author in usable][:NULL_AUTHORS]
+    return {
+        f"{author}/{number}": _train_author(bench, slices, shuffled, team, author, budget, digests, number)
+        for author in chosen
+    }
