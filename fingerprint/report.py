@@ -168,3 +168,42 @@ class DriftReport(_Frozen):
     signature: str = ""
     provenance: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
+
+
+class DiffFacts(_Frozen):
+    """What is known of a diff besides its passages; flows fill it, scoring puts it into the answer.
+
+    Attributes:
+        n_lines: added lines read; None: counted from the passages.
+        n_deleted: deleted lines; n_renamed: files renamed without a change.
+        dropped: added lines left out, by reason.
+        unknown_languages: suffixes or names of files in languages that cannot be read.
+    """
+
+    n_lines: int | None = None
+    n_deleted: int = 0
+    n_renamed: int = 0
+    dropped: dict[str, int] = {}
+    unknown_languages: tuple[str, ...] = ()
+
+
+class ShiftRow(_Frozen):
+    """One next token and its probability in every state, in the table's order of columns."""
+
+    text: str
+    probabilities: tuple[float, ...]
+
+
+class ShiftTable(_Frozen):
+    """How the next-token distribution after a prompt differs between states (base, team, authors).
+
+    Attributes:
+        columns: names of the states.
+        rows: the union of every state's likeliest tokens, by their largest probability.
+        kl_nats: KL divergence of every state's distribution from the first state's.
+    """
+
+    prompt: str
+    columns: tuple[str, ...]
+    rows: tuple[ShiftRow, ...]
+    kl_nats: tuple[float, ...]

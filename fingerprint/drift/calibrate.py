@@ -34,8 +34,8 @@ def conformal_p_value(scores: np.ndarray, score: float, half_life: float | None 
     """P-value of a new score among calibration scores [n], oldest first.
 
     Args:
-        half_life: commits after which a calibration score weighs half (NexCP, Barber et al. 2023); None weighs
-            all alike, which is split-conformal. The new score always weighs 1.
+        half_life: commits after which a calibration score weighs half (NexCP, Barber et al. 2023); None
+            weighs all alike, which is split-conformal. The new score always weighs 1.
     """
     weights = recency_weights(len(scores), half_life)
     return float((1 + weights[np.asarray(scores) >= score].sum()) / (1 + weights.sum()))
@@ -59,7 +59,7 @@ def threshold_at(scores: np.ndarray, level: float, half_life: float | None = Non
 
 
 def choose_cell(cells: Mapping[str, np.ndarray], language: str, least: int) -> Calibration:
-    """The language's own cell when it holds at least ``least`` scores, else all commits (Mondrian, merged upward)."""
+    """The language's own cell when it holds at least ``least`` scores, else all commits (Mondrian)."""
     own = cells.get(language)
     if own is not None and len(own) >= least:
         return Calibration(language, own)

@@ -23,7 +23,12 @@ from torch import Tensor, nn
 
 from fingerprint.lm.pair import ADAPTER, RoutedModel, RouteWeights
 from fingerprint.lm.tokens import (
-    Batch, TokenizedPassage, causal_model, length_buckets, pad_batch, target_log_probs,
+    Batch,
+    TokenizedPassage,
+    causal_model,
+    length_buckets,
+    pad_batch,
+    target_log_probs,
 )
 from fingerprint.passage import Passage
 from fingerprint.routing.token_class import TOKEN_CLASSES, classify_tokens
@@ -45,6 +50,7 @@ class Contributions:
         magnitude: [n_passages, n_buckets] sum of |c| over sites, routes and source positions.
         n_scored: [n_passages] scored target tokens.
         log_ratio: [n_passages] Lambda, exact, from the two end states.
+        start_log_prob: [n_passages] log p_start of the scored tokens.
         token_log_ratios: per row of the tokenised passages, per target token [n_tokens]; zero where not
             scored.
         n_points: [n_passages] Gauss-Legendre nodes used.
@@ -55,6 +61,7 @@ class Contributions:
     magnitude: np.ndarray
     n_scored: np.ndarray
     log_ratio: np.ndarray
+    start_log_prob: np.ndarray
     token_log_ratios: tuple[np.ndarray, ...]
     n_points: np.ndarray
 
@@ -89,8 +96,14 @@ class Contributions:
 
 
 def measure_contributions(
-    routed: RoutedModel, start: RouteWeights, end: RouteWeights, passages: Sequence[Passage],
-    rows: Sequence[TokenizedPassage], *, n_points: int = 3, batch_tokens: int = 2048,
+    routed: RoutedModel,
+    start: RouteWeights,
+    end: RouteWeights,
+    passages: Sequence[Passage],
+    rows: Sequence[TokenizedPassage],
+    *,
+    n_points: int = 3,
+    batch_tokens: int = 2048,
 ) -> Contributions:
     """Integrate the contributions of every passage on the path start -> end.
 
@@ -105,10 +118,12 @@ def measure_contributions(
     table = np.zeros((len(passages), n_sites, N_BUCKETS, rank))
     magnitude = np.zeros((len(passages), N_BUCKETS))
     ratios: list[np.ndarray] = [np.zeros(0)] * len(rows)
+    at_start = np.zeros(len(rows))
     with routed.at(start, end, 0.0):
         for indices in length_buckets(rows, batch_tokens):
             batch = pad_batch(rows, indices).to(routed.device)
-            batch_ratios = _log_ratios(routed, start, end, batch).double().cpu().numpy()
+            base_log_probs, batch_ratios = _log_ratios(routed, start, end, batch)
+            at_start[indices] = base_log_probs.sum(axis=1)
             values = _integrate(routed, start, end, batch, n_points)
             for b, index in enumerate(indices):
                 row, n_tokens = rows[index], len(rows[index])
@@ -121,15 +136,29 @@ def measure_contributions(
     n_scored = _sum_by(owners, [float(row.scored.sum()) for row in rows], len(passages))
     log_ratio = _sum_by(owners, [float(ratio.sum()) for ratio in ratios], len(passages))
     return Contributions(
-        tuple(routed.sites), table, magnitude, n_scored.astype(int), log_ratio, tuple(ratios),
+        tuple(routed.sites),
+        table,
+        magnitude,
+        n_scored.astype(int),
+        log_ratio,
+        _sum_by(owners, at_start, len(passages)),
+        tuple(ratios),
         np.full(len(passages), n_points),
     )
 
 
 def integrate_to_bound(
-    routed: RoutedModel, start: RouteWeights, end: RouteWeights, passages: Sequence[Passage],
-    rows: Sequence[TokenizedPassage], *, n_points: int = 8, batch_tokens: int = 2048,
-    share: float = 0.02, nats: float = 0.002, most_points: int = MOST_POINTS,
+    routed: RoutedModel,
+    start: RouteWeights,
+    end: RouteWeights,
+    passages: Sequence[Passage],
+    rows: Sequence[TokenizedPassage],
+    *,
+    n_points: int = 8,
+    batch_tokens: int = 2048,
+    share: float = 0.02,
+    nats: float = 0.002,
+    most_points: int = MOST_POINTS,
 ) -> Contributions:
     """As measure_contributions, doubling the nodes of the passages whose gap is over its bound.
 
@@ -152,12 +181,12 @@ def integrate_to_bound(
     return found
 
 
-def _sum_by(owners: np.ndarray, values: Sequence[float], n_owners: int) -> np.ndarray:
+def _sum_by(owners: np.ndarray, values: Sequence[float] | np.ndarray, n_owners: int) -> np.ndarray:
     return np.bincount(owners, weights=np.asarray(values, dtype=float), minlength=n_owners)
 
 
 def _pool(values: Tensor, buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum [n_sites, T, r] over source positions by bucket: ([n_sites, n_buckets, r], sum of |c| [n_buckets])."""
+    """Sum [n_sites, T, r] by bucket: ([n_sites, n_buckets, r], sum of |c| [n_buckets])."""
     member = torch.nn.functional.one_hot(torch.as_tensor(buckets, dtype=torch.long), N_BUCKETS)
     member = member.to(values)
     pooled = torch.einsum("mtr,tk->mkr", values, member)
@@ -218,13 +247,16 @@ def backpropagate_scored(routed: RoutedModel, batch: Batch) -> None:
         handle.remove()
 
 
-def _log_ratios(routed: RoutedModel, start: RouteWeights, end: RouteWeights, batch: Batch) -> Tensor:
-    """Log p_end - log p_start of scored targets, [B, T]; zero elsewhere."""
+def _log_ratios(
+    routed: RoutedModel, start: RouteWeights, end: RouteWeights, batch: Batch
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log p_start and log p_end - log p_start of scored targets, each [B, T]; zero elsewhere."""
     with torch.no_grad():
         routed.set_weights(end)
-        at_end = target_log_probs(routed.model, batch)
+        at_end = target_log_probs(routed.model, batch).double().cpu().numpy()
         routed.set_weights(start)
-        return at_end - target_log_probs(routed.model, batch)
+        at_start = target_log_probs(routed.model, batch).double().cpu().numpy()
+    return at_start, at_end - at_start
 
 
 def _integrate(
@@ -234,14 +266,13 @@ def _integrate(
     position = {site: m for m, site in enumerate(routed.sites)}
     moved = {site: (end[site] - start[site]).to(routed.device) * routed.scale for site in routed.sites}
     values = torch.zeros((len(position), *batch.ids.shape, routed.routes.rank), device=routed.device)
-    weight = 0.0
+    for tau, weight in gauss_legendre(n_points):
 
-    def accumulate(site: str, z: Tensor, gradient: Tensor) -> None:
-        values[position[site]] += weight * ((gradient @ moved[site].to(gradient)) * z).float()
+        def accumulate(site: str, z: Tensor, gradient: Tensor, weight: float = weight) -> None:
+            values[position[site]] += weight * ((gradient @ moved[site].to(gradient)) * z).float()
 
-    with tapped(routed.modules, accumulate):
-        for tau, weight in gauss_legendre(n_points):
-            routed.set_between(start, end, tau)
+        routed.set_between(start, end, tau)
+        with tapped(routed.modules, accumulate):
             backpropagate_scored(routed, batch)
     return values
 

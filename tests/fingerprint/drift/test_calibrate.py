@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from fingerprint.drift.calibrate import (
-    choose_cell, clopper_pearson, conformal_p_value, flagged_share, least_commits, recency_weights, share_below,
+    choose_cell,
+    clopper_pearson,
+    conformal_p_value,
+    flagged_share,
+    least_commits,
+    recency_weights,
+    share_below,
     threshold_at,
 )
 

@@ -35,11 +35,17 @@ def passages() -> list[Passage]:
     return [
         passage_from_lines(
             [(False, "import os"), (True, "for index in range(3):"), (True, "    print(index, 'x')")],
-            path="a.py", language="python", group="g1",
+            path="a.py",
+            language="python",
+            group="g1",
         ),
-        passage_from_lines([(True, "class Point:"), (False, "    pass")], path="b.py", language="python", group="g2"),
+        passage_from_lines(
+            [(True, "class Point:"), (False, "    pass")], path="b.py", language="python", group="g2"
+        ),
         passage_from_lines(
             [(True, f"value_{i} = first + {i}  # sum") for i in range(6)],
-            path="c.py", language="python", group="g2",
+            path="c.py",
+            language="python",
+            group="g2",
         ),
     ]

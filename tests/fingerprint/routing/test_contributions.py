@@ -9,7 +9,13 @@ import torch
 from fingerprint.lm.pair import ModelPair
 from fingerprint.lm.tokens import full_batch, target_log_probs, tokenize_passages
 from fingerprint.routing.contributions import (
-    CONTEXT, POSITION0, backpropagate_scored, gauss_legendre, integrate_to_bound, measure_contributions, source_buckets,
+    CONTEXT,
+    POSITION0,
+    backpropagate_scored,
+    gauss_legendre,
+    integrate_to_bound,
+    measure_contributions,
+    source_buckets,
     tapped,
 )
 
@@ -59,7 +65,9 @@ def test_linear_in_the_difference_when_small(tiny_routed, random_weights, passag
     zero, small = tiny_routed.zero_weights(), random_weights(5, 1e-4)
     half = {site: b / 2 for site, b in small.items()}
     whole = measure(tiny_routed, zero, small, passages, n_points=2).table
-    assert measure(tiny_routed, zero, half, passages, n_points=2).table * 2 == pytest.approx(whole, abs=2e-3 * np.abs(whole).max())
+    assert measure(tiny_routed, zero, half, passages, n_points=2).table * 2 == pytest.approx(
+        whole, abs=2e-3 * np.abs(whole).max()
+    )
 
 
 def test_padding_changes_nothing(tiny_routed, random_weights, passages) -> None:

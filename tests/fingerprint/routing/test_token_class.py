@@ -6,8 +6,18 @@ from fingerprint.routing.token_class import TOKEN_CLASSES, classify_token, class
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("config", "word"), (" _x", "word"), (" é", "word"), ("(", "operator"), (" ->", "operator"), ("\n    ", "layout"),
-        ("", "layout"), (" 12", "literal"), ("'a", "literal"), (" # why", "literal"), ("//", "literal"), ("/", "operator"),
+        ("config", "word"),
+        (" _x", "word"),
+        (" é", "word"),
+        ("(", "operator"),
+        (" ->", "operator"),
+        ("\n    ", "layout"),
+        ("", "layout"),
+        (" 12", "literal"),
+        ("'a", "literal"),
+        (" # why", "literal"),
+        ("//", "literal"),
+        ("/", "operator"),
     ],
 )
 def test_classes(text: str, expected: str) -> None:

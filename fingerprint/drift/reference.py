@@ -1,0 +1,202 @@
+"""The team signature: what drift is measured against.
+
+Dev fits means, variances and scales; calibration gives the scores of the p-values and nothing else; held-out
+is touched once, for the realised share of false alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from fingerprint import FingerprintError
+from fingerprint.config import DriftConfig
+from fingerprint.drift.calibrate import (
+    ALL,
+    choose_cell,
+    conformal_p_value,
+    flagged_share,
+    least_commits,
+)
+from fingerprint.drift.power import PowerPoint, least_tokens, power_curve
+from fingerprint.lm.pair import RoutedModel, RouteWeights
+from fingerprint.passage import Corpus, Passage
+from fingerprint.provenance import Provenance
+from fingerprint.routing.extract import Measures, PhiLayout, Progress, measure_passages
+from fingerprint.routing.team import Normaliser, TeamSlices, fit_normaliser
+from fingerprint.signature import TeamSignature
+
+LEVELS = (0.05, 0.1)
+FOREIGN_TOKENS = 20_000
+"""Scored tokens of foreign text read for the power curve."""
+
+
+def build_team_signature(
+    slices: TeamSlices,
+    *,
+    routed: RoutedModel,
+    team_weights: RouteWeights,
+    config: DriftConfig,
+    provenance: Provenance,
+    authors: Sequence[str],
+    null_weights: RouteWeights | None = None,
+    foreign: Sequence[Passage] = (),
+    facts: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> TeamSignature:
+    """Measure a team's dev, calibration and held-out commits and assemble its signature.
+
+    Args:
+        slices: the team's commits by time; B was trained on ``slices.train``.
+        null_weights: B trained on an equal number of tokens of another repository: the control.
+        foreign: other people's code, for the power curve; only languages the team writes count.
+        progress: called with scored tokens as they are measured.
+
+    Raises:
+        FingerprintError: when dev or calibration hold too little to say anything.
+    """
+    zero = routed.zero_weights()
+
+    def measure(passages: Sequence[Passage], state: RouteWeights) -> Measures:
+        return measure_passages(routed, zero, state, passages, config, progress=progress)
+
+    capped = [cap_commits(slice_, config.commit_tokens) for slice_ in slices[1:]]
+    dev, calibration, held_out = (measure(texts, team_weights).by_group() for texts in capped)
+    normaliser = fit_normaliser(dev, config)
+    languages = sorted({passage.language for slice_ in slices for passage in slice_})
+    others = measure(_some_foreign(foreign, languages), team_weights)
+    assembled = _calibrate(normaliser, calibration, held_out, others, config)
+    null: dict[str, np.ndarray] = {}
+    null_languages: list[str] = []
+    if null_weights is not None:
+        null_dev, null_calibration = (measure(texts, null_weights).by_group() for texts in capped[:2])
+        null, null_languages = _null_readings(null_dev, null_calibration, config)
+    layout = {"null_languages": null_languages, "phi_names": list(PhiLayout(tuple(routed.sites)).names)}
+    described = _describe(slices, languages, normaliser, dev, calibration) | assembled[1] | layout
+    return TeamSignature(
+        normaliser.to_readings() | assembled[0],
+        null,
+        described | dict(facts or {}),
+        provenance,
+        tuple(authors),
+    )
+
+
+def cap_commits(corpus: Corpus, n_tokens: int) -> list[Passage]:
+    """At most about n_tokens scored tokens of every commit (three characters a token), in order."""
+    read: dict[str, int] = {}
+    kept: list[Passage] = []
+    for passage in corpus:
+        before = read.get(passage.group, 0)
+        if before < 3 * n_tokens:
+            kept.append(passage)
+        read[passage.group] = before + sum(end - start for start, end in passage.spans)
+    return kept
+
+
+def _some_foreign(foreign: Sequence[Passage], languages: Sequence[str]) -> list[Passage]:
+    usable = [passage for passage in foreign if passage.language in set(languages)]
+    order = np.random.default_rng(0).permutation(len(usable))
+    lengths = np.cumsum([len(usable[i].marked) for i in order]) if usable else np.zeros(0)
+    return [usable[i] for i in order[: int(np.searchsorted(lengths, 3 * FOREIGN_TOKENS)) + 1]]
+
+
+def calibration_cells(measures: Measures, scores: np.ndarray, least: int) -> dict[str, np.ndarray]:
+    """Scores by cell, oldest first: each language, and "all"; commits below ``least`` tokens are out."""
+    kept = measures.n_scored >= least
+    languages = np.array(measures.languages)
+    cells = {str(name): scores[kept & (languages == name)] for name in np.unique(languages[kept])}
+    return {ALL: scores[kept]} | cells
+
+
+def _calibrate(
+    normaliser: Normaliser, calibration: Measures, held_out: Measures, foreign: Measures, config: DriftConfig
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Calibration readings, and the facts of power and realised false alarms."""
+    large = calibration.take(np.flatnonzero(calibration.n_scored >= config.least_tokens))
+    if len(large) < config.least_dev:
+        raise FingerprintError(
+            f"The team's history is too short: {len(large)} calibration commits with at least "
+            f"{config.least_tokens} scored tokens, need {config.least_dev}, and "
+            f"{least_commits(config.alarm_level)} to flag anything at {config.alarm_level:g}. "
+            "Add repositories, paths or authors to the team."
+        )
+    scores = normaliser.statistics(large, config.combination).score
+    cells = calibration_cells(large, scores, config.least_tokens)
+    points = power_curve(foreign, normaliser, cells, config) if len(foreign) else []
+    least = least_tokens(points, config)
+    narrowed = calibration_cells(large, scores, least)
+    # commits of the size that is scored calibrate best, when there are enough of them
+    cells = (
+        narrowed
+        if len(narrowed[ALL]) >= max(config.least_calibration, least_commits(config.alarm_level))
+        else cells
+    )
+    readings = {f"calibration_{name}": values for name, values in cells.items()}
+    return readings, {
+        "least_tokens": least,
+        "power_curve": [asdict(point) for point in points],
+        "n_calibration": {name: len(values) for name, values in cells.items()},
+        "realised": _realised(normaliser, held_out, cells, least, config),
+        "warnings": _warnings(cells, points, config),
+    }
+
+
+def _realised(
+    normaliser: Normaliser, held_out: Measures, cells: dict[str, np.ndarray], least: int, config: DriftConfig
+) -> list[dict[str, Any]]:
+    """Flagged share of the team's own held-out commits at each level, with its 95 % interval."""
+    kept = held_out.take(np.flatnonzero(held_out.n_scored >= least))
+    p_values = np.ones(len(kept))
+    if len(kept):
+        scores = normaliser.statistics(kept, config.combination).score
+        for i, (language, score) in enumerate(zip(kept.languages, scores, strict=True)):
+            cell = choose_cell(cells, language, config.least_calibration)
+            p_values[i] = conformal_p_value(cell.scores, float(score), config.recency_half_life)
+    shares = [flagged_share(p_values, level) for level in LEVELS]
+    return [asdict(share) | {"share": share.share} for share in shares]
+
+
+def _warnings(cells: dict[str, np.ndarray], points: Sequence[PowerPoint], config: DriftConfig) -> list[str]:
+    """Caveats of the signature that every report repeats."""
+    found: list[str] = []
+    n, needed = len(cells[ALL]), least_commits(config.alarm_level)
+    if n < needed:
+        found.append(
+            f"Only {n} calibration commits: no p-value can reach {config.alarm_level:g}; it needs {needed}."
+        )
+    if points and max(point.power for point in points) < config.least_power:
+        best = max(points, key=lambda point: point.power)
+        found.append(
+            f"Foreign code is rarely told apart from this team's: flagged {best.power:.0%} of the time at "
+            f"{best.n_tokens} scored tokens."
+        )
+    return found
+
+
+def _null_readings(
+    dev: Measures, calibration: Measures, config: DriftConfig
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The null adapter's normaliser and calibration scores, of the log-ratio statistic alone."""
+    normaliser = fit_normaliser(dev, config)
+    large = calibration.take(np.flatnonzero(calibration.n_scored >= config.least_tokens))
+    cells = calibration_cells(large, normaliser.log_ratio_score(large), config.least_tokens)
+    readings = normaliser.to_readings() | {f"calibration_{name}": values for name, values in cells.items()}
+    return readings, list(normaliser.languages)
+
+
+def _describe(
+    slices: TeamSlices, languages: list[str], normaliser: Normaliser, dev: Measures, calibration: Measures
+) -> dict[str, Any]:
+    """Facts for people, and the languages that the readings' rows follow."""
+    return {
+        "languages": languages,
+        "normaliser_languages": list(normaliser.languages),
+        "n_commits": {name: len(slice_.groups) for name, slice_ in zip(slices._fields, slices, strict=True)},
+        "scored_tokens": {"dev": int(dev.n_scored.sum()), "calibration": int(calibration.n_scored.sum())},
+        "typical_log_ratio_per_token": float(normaliser.typical[0]),
+        "typical_distance": float(normaliser.typical[1]),
+    }

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from fingerprint import FingerprintError
+from fingerprint.drift.reference import build_team_signature, calibration_cells, cap_commits
+from fingerprint.passage import Corpus, passage_from_lines
+from fingerprint.routing.extract import Measures
+from fingerprint.routing.team import Normaliser, TeamSlices
+
+
+def test_signature_holds_what_scoring_needs(toy) -> None:
+    signature = toy.signature
+    facts = json.loads(json.dumps(signature.facts))
+    assert facts["languages"] == ["python"]
+    assert facts["least_tokens"] >= 60
+    assert [point["n_tokens"] for point in facts["power_curve"]] == [60, 120]
+    assert facts["power_curve"][-1]["power"] > 0.9
+    assert {entry["level"] for entry in facts["realised"]} == {0.05, 0.1}
+    assert facts["realised"][0]["n"] > 0
+    assert len(signature.readings["calibration_all"]) == facts["n_calibration"]["all"]
+    Normaliser.from_readings(signature.readings, facts["normaliser_languages"])
+    Normaliser.from_readings(signature.null, facts["null_languages"])
+
+
+def test_too_short_a_history_says_how_much_is_needed(toy) -> None:
+    short = Corpus(toy.slices.calibration.passages[:3])
+    slices = TeamSlices(toy.slices.train, toy.slices.dev, short, toy.slices.held_out)
+    with pytest.raises(FingerprintError, match="calibration commits with at least 60"):
+        build_team_signature(
+            slices, routed=toy.routed, team_weights=toy.team_weights, config=toy.config,
+            provenance=toy.signature.provenance, authors=(),
+        )  # fmt: skip
+
+
+def test_cells_leave_small_commits_out() -> None:
+    measures = Measures(
+        ("a", "b", "c"), ("go", "python", "go"), np.array([100.0, 20.0, 70.0]), np.zeros(3), np.zeros((3, 2)),
+        np.zeros((3, 6)), np.zeros(3),
+    )  # fmt: skip
+    cells = calibration_cells(measures, np.array([1.0, 2.0, 3.0]), 60)
+    assert {name: values.tolist() for name, values in cells.items()} == {"all": [1.0, 3.0], "go": [1.0, 3.0]}
+
+
+def test_huge_commits_are_capped() -> None:
+    corpus = Corpus(tuple(
+        passage_from_lines([(True, "x" * 99)], path="a", language="python", group=group)
+        for group in "aaaab"
+    ))  # fmt: skip
+    assert [passage.group for passage in cap_commits(corpus, 60)] == ["a", "a", "b"]

@@ -1,0 +1,141 @@
+"""The planted toy end to end: foreign flagged, own not, and every way not to be scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+
+import numpy as np
+import pytest
+
+from fingerprint.drift.score import score_passages
+from fingerprint.drift.team_lines import TeamLines
+from fingerprint.passage import Passage, passage_from_lines
+from fingerprint.report import DiffFacts, DriftReport, Verdict
+
+NAMES = "index value first second point print add self".split()
+
+
+def own(rng: random.Random) -> str:
+    return f"self.{rng.choice(NAMES)} = {rng.choice(NAMES)}({rng.choice(NAMES)})"
+
+
+def foreign(rng: random.Random) -> str:
+    return f"var {rng.choice(NAMES)} := {rng.choice(NAMES)}[{rng.choice(NAMES)}];"
+
+
+def hunk(line, seed: int, n: int = 6, *, path: str = "new.py", language: str = "python") -> Passage:
+    rng = random.Random(seed)
+    lines = [(False, "def add(first, second):"), *((True, line(rng)) for _ in range(n))]
+    return passage_from_lines(lines, path=path, language=language, section="class Point:", first_line=10)
+
+
+def score(toy, passages: list[Passage], **options) -> DriftReport:
+    return score_passages(
+        passages,
+        routed=toy.routed,
+        team_weights=toy.team_weights,
+        signature=toy.signature,
+        config=toy.config,
+        **options,
+    )
+
+
+def test_own_is_typical_and_foreign_unusual(toy) -> None:
+    mine = [score(toy, [hunk(own, seed, 8)]) for seed in range(20)]
+    theirs = [score(toy, [hunk(foreign, seed, 8)]) for seed in range(5)]
+    assert all(report.verdict is Verdict.UNUSUAL for report in theirs)
+    assert sum(report.verdict is Verdict.UNUSUAL for report in mine) <= 3
+    p_values = [report.evidence.p_value for report in mine if report.evidence]
+    assert np.mean(p_values) > 0.3
+
+
+def test_the_foreign_hunk_ranks_first_and_is_explained(toy) -> None:
+    team_lines = TeamLines.of(toy.slices.train)
+    report = score(
+        toy,
+        [hunk(own, 1), hunk(foreign, 2, path="odd.py"), hunk(own, 3)],
+        team_lines=team_lines,
+        null_weights=toy.null_weights,
+    )
+    first = report.hunks[0]
+    assert first.path == "odd.py"
+    assert first.percentile > 0.9
+    assert first.header == "class Point:"
+    assert first.gap_nats is not None
+    assert first.gap_bound_nats is not None
+    assert abs(first.gap_nats) <= first.gap_bound_nats
+    assert sum(share.nats for share in first.shares) == pytest.approx(
+        first.log_ratio + first.gap_nats, abs=1e-3
+    )
+    assert sum(line.log_ratio for line in first.lines) == pytest.approx(first.log_ratio, abs=1e-3)
+    assert [line.line for line in first.lines] == list(range(11, 17))
+    assert sum(line.n_tokens for line in first.lines) == first.n_tokens
+    shifts = [finding.shift for finding in first.findings]
+    assert "var" in {shift.text for shift in shifts}
+    assert "self" in {shift.expected[0].text for shift in shifts}
+    assert any("self." in line.text for finding in first.findings for line in finding.team_lines)
+    assert len({shift.line for shift in shifts}) == len(shifts)
+    assert report.evidence is not None
+    assert report.evidence.null_p_value is not None
+    assert DriftReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_the_answer_does_not_depend_on_batches(toy) -> None:
+    texts = [hunk(own, 1), hunk(foreign, 2, 3), hunk(own, 3, 9)]
+    whole = score(toy, texts)
+    narrow = dataclasses.replace(toy.signature)
+    config = toy.config.model_copy(update={"batch_tokens": 64})
+    again = score_passages(
+        texts, routed=toy.routed, team_weights=toy.team_weights, signature=narrow, config=config
+    )
+    assert whole.evidence is not None
+    assert again.evidence is not None
+    assert again.evidence.score == pytest.approx(whole.evidence.score, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("passages", "facts", "reason"),
+    [
+        ([hunk(own, 1, 1)], DiffFacts(), "too little text: "),
+        ([], DiffFacts(n_deleted=3), "deletion only: 3 lines deleted"),
+        ([], DiffFacts(n_renamed=2), "rename only: 2 files"),
+        ([], DiffFacts(unknown_languages=("x.zig",)), "unknown language: x.zig"),
+        (
+            [],
+            DiffFacts(dropped={"vendored": 9}),
+            "no added code is left after leaving out 9 lines (vendored)",
+        ),
+        ([], DiffFacts(), "the diff adds no code"),
+        (
+            [hunk(own, 1, 9, language="go")],
+            DiffFacts(),
+            "the diff is in go; the team has code in python only",
+        ),
+    ],
+)
+def test_not_scored_with_its_reason(toy, passages, facts, reason) -> None:
+    report = score(toy, passages, facts=facts)
+    assert report.verdict is Verdict.NOT_SCORED
+    assert report.reason.startswith(reason)
+    assert report.evidence is None
+    assert report.hunks == ()
+
+
+def test_too_little_text_names_both_numbers(toy) -> None:
+    assert "scored tokens, need 60" in score(toy, [hunk(own, 1, 1)]).reason
+
+
+def test_no_signature_is_not_scored(toy) -> None:
+    report = score_passages(
+        [hunk(own, 1)], routed=toy.routed, team_weights=None, signature=None, config=toy.config
+    )
+    assert report.verdict is Verdict.NOT_SCORED
+    assert "no signature" in report.reason
+    assert report.n_lines == 6
+
+
+def test_other_languages_are_left_out_and_named(toy) -> None:
+    report = score(toy, [hunk(own, 1, 9), hunk(own, 2, 4, language="go", path="a.go")])
+    assert report.verdict is not Verdict.NOT_SCORED
+    assert report.dropped == {"the team has no go code": 4}
