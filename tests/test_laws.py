@@ -280,6 +280,14 @@ def test_the_command_reference_is_current():
     assert PLACE.read_text() == render_reference(), "run `make docs` and commit service/cli/README.md"
 
 
+def test_every_variable_the_code_names_is_in_the_reference():
+    text = (HERE / "service" / "cli" / "README.md").read_text()
+    named = {
+        name for path in sources(*ROOTS) for name in re.findall(r"\bROUTEPRINT_[A-Z_]+\b", path.read_text())
+    }
+    assert sorted(name for name in named if name not in text) == []
+
+
 # ------------------------------------------------------------------------------------------ the lock
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ _EXITS = """
 | 1 | drift, only with `--fail-on drift` |
 | 2 | usage or configuration |
 | 3 | not scored, only with `--fail-on not-scored` |
-| 4 | unexpected: a bug or a broken machine |
+| 4 | unexpected: a bug or a broken machine; `ROUTEPRINT_DEBUG=1` shows where |
 """
 
 
@@ -32,11 +33,12 @@ def render_reference() -> str:
 
 
 def _commands() -> str:
-    """Typer's own Markdown, its headings one level down."""
+    """Typer's own Markdown, its headings one level down, without the list of commands that it cuts short."""
     command = [sys.executable, "-m", "typer", "service.cli.main", "utils", "docs", "--name", "routeprint"]
     here = PLACE.parents[2]
     done = subprocess.run(command, cwd=here, check=True, capture_output=True, encoding="utf-8", timeout=60)
-    lines = ["#" + line if line.startswith("#") else line.rstrip() for line in done.stdout.splitlines()]
+    text = re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+\n", "", done.stdout)
+    lines = ["#" + line if line.startswith("#") else line.rstrip() for line in text.splitlines()]
     return "\n".join(lines).strip() + "\n"
 
 
