@@ -41,12 +41,12 @@ class Hunk:
     @property
     def added(self) -> tuple[str, ...]:
         """The added lines without their prefix."""
-        return tuple(line[1:] for line in self.lines if line.startswith("+"))
+        return tuple([line[1:] for line in self.lines if line[:1] == "+"])
 
     @property
     def deleted(self) -> tuple[str, ...]:
         """The deleted lines without their prefix."""
-        return tuple(line[1:] for line in self.lines if line.startswith("-"))
+        return tuple([line[1:] for line in self.lines if line[:1] == "-"])
 
 
 @dataclass(frozen=True, slots=True)

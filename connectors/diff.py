@@ -56,13 +56,18 @@ class LineFeed:
 
     def peek(self) -> str | None:
         """The next line without consuming it, or None at the end."""
-        while self._at >= len(self._lines):
-            block = next(self._blocks, None)
-            if block is None:
-                return None
+        try:
+            return self._lines[self._at]
+        except IndexError:
+            return self._refilled()
+
+    def _refilled(self) -> str | None:
+        for block in self._blocks:
             self._n_before += len(self._lines)
             self._lines, self._at = block, 0
-        return self._lines[self._at]
+            if block:
+                return block[0]
+        return None
 
     def skip(self) -> None:
         """Consume the line that ``peek`` showed."""
@@ -70,10 +75,12 @@ class LineFeed:
 
     def take(self, n: int) -> list[str]:
         """Consume 1 to ``n`` lines; an empty list only at the end."""
-        if self.peek() is None:
+        if self._at >= len(self._lines) and self.peek() is None:
             return []
-        start, self._at = self._at, min(self._at + n, len(self._lines))
-        return self._lines[start : self._at]
+        start = self._at
+        taken = self._lines[start : start + n]
+        self._at = start + len(taken)
+        return taken
 
 
 def parse_diff(text: str) -> tuple[FilePatch, ...]:

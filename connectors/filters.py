@@ -25,6 +25,7 @@ MAX_COMMIT_LINES = 3_000  # added lines; evaluation page, section 4.1
 MAX_COMMIT_FILES = 40
 CODEMOD_FILES = 8  # files that one repeated edit must touch
 CODEMOD_SHARE = 0.6  # of a commit's hunks that must be that edit
+CODEMOD_SAMPLE = 16  # hunks looked at before all of them are
 LONG_LINE = 2_000  # characters; one such line makes a file minified
 LONG_MEAN = 200  # characters per added line, on average
 UNDECODABLE_SHARE = 0.3  # of added lines that hold a replacement character
@@ -67,6 +68,7 @@ _LICENCE = re.compile(
     r"|permission is hereby granted|GNU (Lesser |Affero )?General Public|redistribution and use in source",
     re.I,
 )
+_LICENCE_WORDS = ("copyright", "licen", "rights reserved", "permission", "redistribution")  # cheaper to look for
 _COMMENT = re.compile(r"\s*(#|//|/\*|\*|--|;|%|<!--|'''|\"\"\"|\(\*|rem\b)", re.I)
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
@@ -165,6 +167,8 @@ class FileText:
         """Take the lines out of the hunks."""
         lines = [line for hunk in patch.hunks for line in hunk.lines if line[0] != " "]
         added = [line[1:] for line in lines if line[0] == "+"]
+        if len(added) == len(lines):
+            return cls(patch, added, [])
         return cls(patch, added, [line[1:] for line in lines if line[0] == "-"])
 
 
@@ -179,17 +183,25 @@ def _change_drop_reason(texts: Sequence[FileText]) -> DropReason | None:
 
 def _is_codemod(patches: Sequence[FilePatch]) -> bool:
     """True if one edit, told by the tokens it takes out and puts in, repeats over many files."""
-    files: dict[tuple, set[str]] = {}
-    counts: Counter[tuple] = Counter()
-    for patch in patches:
-        for hunk in patch.hunks:
-            old = Counter(_TOKEN.findall("\n".join(hunk.deleted)))
-            new = Counter(_TOKEN.findall("\n".join(hunk.added)))
-            edit = (tuple(sorted(set(old - new))), tuple(sorted(set(new - old))))
-            counts[edit] += 1
-            files.setdefault(edit, set()).add(patch.path)
-    edit, n = counts.most_common(1)[0]
-    return len(files[edit]) >= CODEMOD_FILES and n >= CODEMOD_SHARE * counts.total()
+    hunks = [(patch.path, hunk) for patch in patches for hunk in patch.hunks]
+    sample = hunks[:: max(1, len(hunks) // CODEMOD_SAMPLE)]
+    sampled = Counter(_edit(hunk) for _, hunk in sample)
+    if sampled.most_common(1)[0][1] < CODEMOD_SHARE / 2 * len(sample):
+        return False
+    edits = [(_edit(hunk), path) for path, hunk in hunks]
+    edit, n = Counter(edit for edit, _ in edits).most_common(1)[0]
+    n_files = len({path for other, path in edits if other == edit})
+    return edit != _NO_EDIT and n_files >= CODEMOD_FILES and n >= CODEMOD_SHARE * len(edits)
+
+
+_NO_EDIT = (frozenset[str](), frozenset[str]())
+
+
+def _edit(hunk: Hunk) -> tuple[frozenset[str], frozenset[str]]:
+    """The tokens that a hunk takes out and puts in."""
+    old = set(_TOKEN.findall("\n".join(hunk.deleted)))
+    new = set(_TOKEN.findall("\n".join(hunk.added)))
+    return frozenset(old - new), frozenset(new - old)
 
 
 def _clean_file(text: FileText, moved: _Moves, ledger: Ledger) -> FilePatch | None:
@@ -202,7 +214,7 @@ def _clean_file(text: FileText, moved: _Moves, ledger: Ledger) -> FilePatch | No
     licence = _licence_lines(text)
     moves = moved.lines_of(text)
     if not licence and not moves:
-        return _without_deletions(text.patch)
+        return _without_deletions(text.patch) if text.deleted else text.patch
     ledger.drop(DropReason.LICENCE, len(licence))
     ledger.drop(DropReason.MOVED, len(moves - licence))
     patch = _demoted(text.patch, licence | moves)
@@ -220,30 +232,43 @@ def text_drop_reason(text: FileText) -> DropReason | None:
         n_bad = sum("\ufffd" in line for line in text.added)
         if n_bad > UNDECODABLE_SHARE * len(text.added):
             return DropReason.UNDECODABLE
-    squeezed = "".join(joined.split())
-    if not squeezed or (text.deleted and squeezed == "".join("".join(text.deleted).split())):
-        return DropReason.WHITESPACE
-    return None
+    return DropReason.WHITESPACE if _is_whitespace_only(joined, "\n".join(text.deleted)) else None
+
+
+def _is_whitespace_only(added: str, deleted: str) -> bool:
+    """True if both sides are equal without white space, or nothing but white space is added."""
+    added, deleted = added.strip(), deleted.strip()
+    if not added or not deleted:
+        return not added
+    if added[0] != deleted[0] or added[-1] != deleted[-1]:
+        return False
+    return "".join(added.split()) == "".join(deleted.split())
 
 
 def is_generated(text: FileText) -> bool:
     """True if the first lines of the file say that a program wrote it."""
     first = text.patch.hunks[0]
-    return first.new_start <= 1 and _GENERATED_TEXT.search("\n".join(text.added[:30])) is not None
+    if first.new_start > 1:
+        return False
+    head = "\n".join(text.added[:30])
+    return "generated" in head.lower() and _GENERATED_TEXT.search(head) is not None
 
 
 def _without_deletions(patch: FilePatch) -> FilePatch:
     """Leave out hunks that add nothing."""
-    hunks = tuple(hunk for hunk in patch.hunks if any(line[0] == "+" for line in hunk.lines))
+    hunks = tuple(hunk for hunk in patch.hunks if "+" in [line[0] for line in hunk.lines])
     return patch if len(hunks) == len(patch.hunks) else replace(patch, hunks=hunks)
 
 
 def _licence_lines(text: FileText) -> frozenset[int]:
     """Indices into ``added`` of a licence comment at the top of the file."""
     first = text.patch.hunks[0]
-    if first.new_start > HEADER_START or not _LICENCE.search("\n".join(text.added[:HEADER_LINES])):
+    if first.new_start > HEADER_START:
         return frozenset()
-    found: set[int] = set()
+    head = "\n".join(text.added[:HEADER_LINES])
+    lowered = head.lower()
+    if not any(word in lowered for word in _LICENCE_WORDS) or not _LICENCE.search(head):
+        return frozenset()
     line_number, index, block = first.new_start - 1, -1, []
     is_licence = False
     for line in first.lines:
@@ -258,9 +283,7 @@ def _licence_lines(text: FileText) -> frozenset[int]:
         if line[1:].strip() == "" and not is_licence:
             continue
         break
-    if is_licence:
-        found = {index for index, line in block if line[0] == "+"}
-    return frozenset(found)
+    return frozenset(index for index, line in block if line[0] == "+") if is_licence else frozenset()
 
 
 def _in_block_comment(block: list[tuple[int, str]]) -> bool:

@@ -9,13 +9,15 @@ import tempfile
 from pathlib import Path
 
 from connectors.contribution import FilePatch
-from connectors.filters import file_drop_reason
+from connectors.filters import file_drop_reason, language_of
 from connectors.git import HistoryError
 from connectors.git.command import Repository, Run
 from connectors.ledger import DropReason
 
 _COMMIT_ID = re.compile(r"^[0-9a-f]{40}([0-9a-f]{24})?", re.M)
 _ATTRIBUTES = ("linguist-generated", "linguist-vendored")
+_CHECK = ("check-attr", "--cached", "--stdin", "-z", *_ATTRIBUTES)
+_N_FIELDS = 3 * len(_ATTRIBUTES)  # (path, attribute, value) each
 
 
 class FileRules:
@@ -46,8 +48,19 @@ class FileRules:
         with listing.open("rb") as stdin:
             words = ("update-index", "-z", "--add", "--index-info")
             self._repository.read(*words, environment=self._environment, stdin=stdin)
-        words = ("check-attr", "--cached", "--stdin", "-z", *_ATTRIBUTES)
-        return self._repository.start(*words, environment=self._environment, stdin=subprocess.PIPE)
+        self._ask_at_once([entry.partition(b"\t")[2] for entry in entries])
+        return self._repository.start(*_CHECK, environment=self._environment, stdin=subprocess.PIPE)
+
+    def _ask_at_once(self, paths: list[bytes]) -> None:
+        """Look up the paths of today in one go; those of the past are asked for as they come."""
+        code = [path for path in paths if language_of(path.decode("utf-8", "replace")) is not None]
+        listing = Path(self._index.name) / "paths"
+        listing.write_bytes(b"".join(path + b"\0" for path in code))
+        with listing.open("rb") as stdin:
+            output = self._repository.read(*_CHECK, environment=self._environment, stdin=stdin)
+        fields = output.decode("utf-8", "replace").split("\0")
+        for at in range(0, len(fields) - _N_FIELDS, _N_FIELDS):
+            self._said[fields[at]] = _values(fields[at : at + _N_FIELDS])
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -70,12 +83,11 @@ class FileRules:
         return reason
 
     def _attributes(self, path: str) -> dict[str, bool]:
-        """What is said of a path. Values ``set`` and ``true`` count alike."""
+        """What is said of a path."""
         if path not in self._said:
             assert self._run is not None
-            fields = self._run.ask(path.encode("utf-8", "replace") + b"\0", 3 * len(_ATTRIBUTES))
-            said = zip(fields[1::3], fields[2::3], strict=True)
-            self._said[path] = {name: value in ("set", "true") for name, value in said if value != "unspecified"}
+            fields = self._run.ask(path.encode("utf-8", "replace") + b"\0", _N_FIELDS)
+            self._said[path] = _values(fields)
         return self._said[path]
 
     def close(self) -> None:
@@ -83,6 +95,12 @@ class FileRules:
         if self._run is not None:
             self._run.stop()
         self._index.cleanup()
+
+
+def _values(fields: list[str]) -> dict[str, bool]:
+    """Read (path, attribute, value) fields; ``set`` and ``true`` count alike."""
+    said = zip(fields[1::3], fields[2::3], strict=True)
+    return {name: value in ("set", "true") for name, value in said if value != "unspecified"}
 
 
 def ignored_revisions(repository: Repository, commit: str) -> frozenset[str]:

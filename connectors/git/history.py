@@ -242,10 +242,7 @@ class HistoryStream(Iterator[Contribution]):
     def _contributions_of(self, commit: LoggedCommit, choice: Choice) -> Iterator[Contribution]:
         patches, ledger = clean_patches(commit.patches, choice.file_reason)
         self._note_generated(commit.patches, patches)
-        kept = [self._contribution(commit.entry, patch) for patch in patches]
-        kept = [contribution for contribution in kept if not self._is_duplicate(contribution, ledger)]
-        for contribution in kept:
-            ledger.keep(contribution.n_added, files=1)
+        kept = [self._contribution(commit.entry, p) for p in patches if self._is_own(p, ledger)]
         if kept:
             ledger.keep(commits=1)
             self.labels[self._credit.author, self._credit.label] += 1
@@ -261,12 +258,14 @@ class HistoryStream(Iterator[Contribution]):
             entry.commit, credit.author, entry.authored_at, patch.path, language, patch.hunks, credit
         )
 
-    def _is_duplicate(self, contribution: Contribution, ledger: Ledger) -> bool:
-        lines = [line for hunk in contribution.hunks for line in hunk.added]
+    def _is_own(self, patch: FilePatch, ledger: Ledger) -> bool:
+        """Enter a patch into the ledger: as kept, or as a near-duplicate of another author's text."""
+        lines = FileText.of(patch).added
         self._n_undecodable += "\ufffd" in "".join(lines)
-        if not self._duplicates.claim(contribution.author, lines):
+        if self._duplicates.claim(self._credit.author, lines):
+            ledger.drop(DropReason.NEAR_DUPLICATE, len(lines), files=1)
             return False
-        ledger.drop(DropReason.NEAR_DUPLICATE, len(lines), files=1)
+        ledger.keep(len(lines), files=1)
         return True
 
     def _note_generated(self, patches: list[FilePatch], kept: tuple[FilePatch, ...]) -> None:

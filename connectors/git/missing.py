@@ -66,8 +66,10 @@ def _relog(
     pathspecs: Sequence[str],
 ) -> Iterator[LoggedCommit]:
     """The log of exactly these commits, in this order."""
-    with _listing(commits) as stdin:
-        run = start_log(repository, settings, "--no-walk=unsorted", "--stdin", "--", *pathspecs, stdin=stdin)
+    # --reverse turns the list round again; --sparse keeps a commit of which the pathspecs leave nothing
+    words = ("--no-walk=unsorted", "--stdin", "--sparse", "--", *pathspecs)
+    with _listing(commits[::-1]) as stdin:
+        run = start_log(repository, settings, *words, stdin=stdin)
     try:
         yield from logged_commits(run, choice)
     finally:
@@ -90,7 +92,7 @@ def _first_unreadable(repository: Repository, commits: Sequence[str], error: His
 def _unreadable_paths(repository: Repository, commit: str, named: frozenset[str]) -> list[str]:
     words = ("diff-tree", "-r", "-z", "--root", "--no-renames", "--no-commit-id", "--raw", "--no-abbrev", commit)
     fields = repository.read(*words).decode("utf-8", "surrogateescape").split("\0")
-    changed = [(raw.split()[2:4], path) for raw, path in zip(fields[0::2], fields[1::2])]
+    changed = [(raw.split()[2:4], path) for raw, path in zip(fields[:-1:2], fields[1::2], strict=True)]
     objects = sorted({oid for oids, _ in changed for oid in oids if oid.strip("0")})
     with _listing(objects) as stdin:
         checked = repository.read("cat-file", "--batch-check", stdin=stdin).decode().splitlines()

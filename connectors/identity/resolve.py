@@ -2,7 +2,7 @@
 
 People are joined by handles, strongest first: ``.mailmap`` (git applies it before this module sees a
 name), GitHub's ``ID+login@users.noreply.github.com``, the exact e-mail address, then tentatively the legacy
-``login@users.noreply.github.com`` and the same full name. Placeholder addresses join nobody, agents are taken
+``login@users.noreply.github.com``, a name that is such a login, and the same full name. Placeholder addresses join nobody, agents are taken
 out before any join, and two different GitHub ids are never joined by a name.
 """
 
@@ -70,7 +70,7 @@ class People:
         new = [alias for alias in dict.fromkeys(aliases) if alias not in self._aliases]
         for alias in new:
             self._join_strongly(alias)
-        for alias in new:
+        for alias in sorted(new, key=lambda alias: NOREPLY.match(alias.email) is None):
             self._join_tentatively(alias)
         for alias in sorted(new, key=lambda alias: not _is_full_name(alias.name)):
             self._ensure_key(alias)
@@ -131,6 +131,8 @@ class People:
         for kind, handle, text in _tentative_handles(alias):
             root, other = self._root(self._aliases[alias]), self._root(handle)
             is_claimed = handle in self._claimed
+            if kind == "name-is-login" and not is_claimed:
+                continue  # a name alone is no account
             self._claimed.add(handle)
             if root == other:
                 continue
@@ -197,6 +199,8 @@ def _tentative_handles(alias: Alias) -> list[tuple[str, str, str]]:
         found.append(("noreply-login", f"login:{account[2].lower()}", account[2]))
     if _is_full_name(alias.name):
         found.append(("same-name", _name_handle(alias.name), alias.name))
+    elif re.fullmatch(r"[A-Za-z0-9-]{6,}", alias.name):
+        found.append(("name-is-login", f"login:{alias.name.lower()}", alias.name))
     return found
 
 
