@@ -22,7 +22,7 @@ from fingerprint.drift.calibrate import (
     least_commits,
 )
 from fingerprint.drift.power import PowerPoint, least_tokens, power_curve
-from fingerprint.lm.pair import RoutedModel, RouteWeights
+from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights
 from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import Provenance
 from fingerprint.routing.extract import Measures, PhiLayout, Progress, measure_passages
@@ -61,7 +61,7 @@ def build_team_signature(
     zero = routed.zero_weights()
 
     def measure(passages: Sequence[Passage], state: RouteWeights) -> Measures:
-        return measure_passages(routed, zero, state, passages, config, progress=progress)
+        return measure_passages(ModelPair(routed, zero, state), passages, config, progress=progress)
 
     capped = [cap_commits(slice_, config.commit_tokens) for slice_ in slices[1:]]
     dev, calibration, held_out = (measure(texts, team_weights).by_group() for texts in capped)

@@ -26,7 +26,7 @@ from fingerprint.drift.calibrate import (
 from fingerprint.drift.explain import find_findings
 from fingerprint.drift.team_lines import TeamLines
 from fingerprint.drift.words import LinePlaces, hunk_header
-from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
+from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
 from fingerprint.passage import Passage
 from fingerprint.report import (
@@ -42,8 +42,8 @@ from fingerprint.routing.contributions import (
     CONTEXT,
     POSITION0,
     Contributions,
-    integrate_to_bound,
     measure_contributions,
+    refine_to_bound,
 )
 from fingerprint.routing.extract import Measures, summarise
 from fingerprint.routing.team import Normaliser
@@ -165,9 +165,7 @@ def _measure(
     if n_tokens < least:
         raise NotScoredError(f"too little text: {n_tokens} scored tokens, need {least}")
     found = measure_contributions(
-        routed,
-        routed.zero_weights(),
-        team_weights,
+        ModelPair(routed, routed.zero_weights(), team_weights),
         passages,
         rows,
         n_points=config.integration_points,
@@ -327,39 +325,39 @@ def _explain(
     top = ranked[: config.explained_hunks]
     if not top:
         return ()
-    chosen = [diff.passages[index] for index, _ in top]
-    rows = tokenize_passages(routed.base, chosen, config.passage_tokens)
-    found = integrate_to_bound(
-        routed,
-        routed.zero_weights(),
-        team_weights,
-        chosen,
-        rows,
+    indices = [index for index, _ in top]
+    bound = (config.gap_share, config.gap_nats)
+    found = refine_to_bound(
+        diff.contributions,
+        ModelPair(routed, routed.zero_weights(), team_weights),
+        diff.passages,
+        diff.rows,
+        only=indices,
         n_points=config.explain_points,
         batch_tokens=config.batch_tokens,
-        share=config.gap_share,
-        nats=config.gap_nats,
+        bound=bound,
     )
+    bounds = found.bound(*bound)
+    rows = [row for row in diff.rows if row.passage_index in set(indices)]
     findings = find_findings(
         routed,
         team_weights,
-        chosen,
+        diff.passages,
         rows,
         team_lines,
         per_passage=config.findings_per_hunk,
         batch_tokens=config.batch_tokens,
     )
-    bounds = found.bound(config.gap_share, config.gap_nats)
     explained = [
         hunk.model_copy(
             update={
-                "shares": site_shares(found, i),
-                "findings": findings[i],
-                "gap_nats": float(found.gap[i]),
-                "gap_bound_nats": float(bounds[i]),
+                "shares": site_shares(found, index),
+                "findings": findings[index],
+                "gap_nats": float(found.gap[index]),
+                "gap_bound_nats": float(bounds[index]),
             }
         )
-        for i, (_, hunk) in enumerate(top)
+        for index, hunk in top
     ]
     return (*explained, *(hunk for _, hunk in ranked[len(top) :]))
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fingerprint.lm.pair import ADAPTER, RoutedModel, RouteWeights
+from fingerprint.lm.pair import ADAPTER, ModelPair, RoutedModel, subtract_weights
 from fingerprint.lm.tokens import (
     Batch,
     TokenizedPassage,
@@ -37,6 +37,8 @@ N_CLASSES = len(TOKEN_CLASSES)
 CONTEXT, POSITION0 = N_CLASSES, N_CLASSES + 1
 N_BUCKETS = N_CLASSES + 2
 MOST_POINTS = 32
+GAP_SHARE, GAP_NATS = 0.02, 0.002
+"""Completeness: the gap is at most max(2 % of the sum of |c|, .002 nats per scored token)."""
 
 
 @dataclass(frozen=True)
@@ -90,57 +92,38 @@ class Contributions:
         """[n_passages] sum of all contributions minus Lambda."""
         return self.table.sum(axis=(1, 2, 3)) - self.log_ratio
 
-    def bound(self, share: float = 0.02, nats: float = 0.002) -> np.ndarray:
+    def bound(self, share: float = GAP_SHARE, nats: float = GAP_NATS) -> np.ndarray:
         """[n_passages] the stated bound: max(share of the sum of |c|, nats per scored token)."""
         return np.maximum(share * self.magnitude.sum(axis=1), nats * self.n_scored)
 
 
 def measure_contributions(
-    routed: RoutedModel,
-    start: RouteWeights,
-    end: RouteWeights,
+    pair: ModelPair,
     passages: Sequence[Passage],
     rows: Sequence[TokenizedPassage],
     *,
     n_points: int = 3,
     batch_tokens: int = 2048,
 ) -> Contributions:
-    """Integrate the contributions of every passage on the path start -> end.
+    """Integrate the contributions of every passage on the path pair.start -> pair.end.
 
     Args:
-        start, end: route weights B per site, [d_out, r]; for base -> team, zeros and the team's B.
+        pair: base -> team (start all zero), or team -> author.
         rows: ``tokenize_passages`` of the passages. Windows of one passage add up; a marked token that
             another window scores counts as context.
         n_points: Gauss-Legendre nodes on [0, 1].
         batch_tokens: padded tokens per batch; changes speed and memory, not the result.
     """
-    n_sites, rank = len(routed.sites), routed.routes.rank
-    table = np.zeros((len(passages), n_sites, N_BUCKETS, rank))
-    magnitude = np.zeros((len(passages), N_BUCKETS))
-    ratios: list[np.ndarray] = [np.zeros(0)] * len(rows)
-    at_start = np.zeros(len(rows))
-    with routed.at(start, end, 0.0):
-        for indices in length_buckets(rows, batch_tokens):
-            batch = pad_batch(rows, indices).to(routed.device)
-            base_log_probs, batch_ratios = _log_ratios(routed, start, end, batch)
-            at_start[indices] = base_log_probs.sum(axis=1)
-            values = _integrate(routed, start, end, batch, n_points)
-            for b, index in enumerate(indices):
-                row, n_tokens = rows[index], len(rows[index])
-                ratios[index] = batch_ratios[b, :n_tokens]
-                buckets = source_buckets(passages[row.passage_index], row)
-                pooled, size = _pool(values[:, b, :n_tokens], buckets)
-                table[row.passage_index] += pooled
-                magnitude[row.passage_index] += size
     owners = np.array([row.passage_index for row in rows], dtype=int)
-    n_scored = _sum_by(owners, [float(row.scored.sum()) for row in rows], len(passages))
-    log_ratio = _sum_by(owners, [float(ratio.sum()) for ratio in ratios], len(passages))
+    n_scored = _sum_by(owners, [float(row.n_scored) for row in rows], len(passages))
+    at_start, ratios = _log_ratios(pair, rows, batch_tokens)
+    table, magnitude = _integrate_rows(pair, passages, rows, n_points, batch_tokens)
     return Contributions(
-        tuple(routed.sites),
+        tuple(pair.routed.sites),
         table,
         magnitude,
         n_scored.astype(int),
-        log_ratio,
+        _sum_by(owners, [float(ratio.sum()) for ratio in ratios], len(passages)),
         _sum_by(owners, at_start, len(passages)),
         tuple(ratios),
         np.full(len(passages), n_points),
@@ -148,37 +131,79 @@ def measure_contributions(
 
 
 def integrate_to_bound(
-    routed: RoutedModel,
-    start: RouteWeights,
-    end: RouteWeights,
+    pair: ModelPair,
     passages: Sequence[Passage],
     rows: Sequence[TokenizedPassage],
     *,
     n_points: int = 8,
     batch_tokens: int = 2048,
-    share: float = 0.02,
-    nats: float = 0.002,
-    most_points: int = MOST_POINTS,
+    bound: tuple[float, float] = (GAP_SHARE, GAP_NATS),
 ) -> Contributions:
-    """As measure_contributions, doubling the nodes of the passages whose gap is over its bound.
+    """As measure_contributions, with as many nodes as each passage's bound needs, up to MOST_POINTS.
 
-    Stops at most_points; a passage still over the bound then shows it in ``gap``.
+    Args:
+        bound: (share of the sum of |c|, nats per scored token).
     """
-    found = measure_contributions(
-        routed, start, end, passages, rows, n_points=n_points, batch_tokens=batch_tokens
+    found = measure_contributions(pair, passages, rows, n_points=n_points, batch_tokens=batch_tokens)
+    return refine_to_bound(
+        found, pair, passages, rows, n_points=2 * n_points, batch_tokens=batch_tokens, bound=bound
     )
-    while n_points * 2 <= most_points:
-        over = np.flatnonzero(np.abs(found.gap) > found.bound(share, nats))
+
+
+def refine_to_bound(
+    found: Contributions,
+    pair: ModelPair,
+    passages: Sequence[Passage],
+    rows: Sequence[TokenizedPassage],
+    *,
+    only: Sequence[int] | None = None,
+    n_points: int = 8,
+    batch_tokens: int = 2048,
+    bound: tuple[float, float] = (GAP_SHARE, GAP_NATS),
+) -> Contributions:
+    """Integrate again, with twice the nodes each time, the passages whose gap is over its bound.
+
+    Args:
+        found: measured from the same passages and rows.
+        only: passages that matter; None: all.
+        n_points: nodes of the first round. A passage still over its bound at MOST_POINTS shows it in ``gap``.
+    """
+    wanted = np.isin(np.arange(len(passages)), np.arange(len(passages)) if only is None else only)
+    while n_points <= MOST_POINTS:
+        over = np.flatnonzero(wanted & (np.abs(found.gap) > found.bound(*bound)))
         if not len(over):
             break
+        chosen = set(over.tolist())
+        kept = [row for row in rows if row.passage_index in chosen]
+        finer = _integrate_rows(pair, passages, kept, n_points, batch_tokens)
+        table, magnitude, points = found.table.copy(), found.magnitude.copy(), found.n_points.copy()
+        table[over], magnitude[over], points[over] = finer[0][over], finer[1][over], n_points
+        found = replace(found, table=table, magnitude=magnitude, n_points=points)
         n_points *= 2
-        kept = [row for row in rows if row.passage_index in set(over.tolist())]
-        finer = measure_contributions(
-            routed, start, end, passages, kept, n_points=n_points, batch_tokens=batch_tokens
-        )
-        for name in ("table", "magnitude", "n_points"):
-            getattr(found, name)[over] = getattr(finer, name)[over]
     return found
+
+
+def _integrate_rows(
+    pair: ModelPair,
+    passages: Sequence[Passage],
+    rows: Sequence[TokenizedPassage],
+    n_points: int,
+    batch_tokens: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(table [n_passages, n_sites, n_buckets, r], magnitude [n_passages, n_buckets])."""
+    routed = pair.routed
+    table = np.zeros((len(passages), len(routed.sites), N_BUCKETS, routed.routes.rank))
+    magnitude = np.zeros((len(passages), N_BUCKETS))
+    with pair.at(0.0):
+        for indices in length_buckets(rows, batch_tokens):
+            values = _integrate(pair, pad_batch(rows, indices).to(routed.device), n_points)
+            for b, index in enumerate(indices):
+                row = rows[index]
+                buckets = source_buckets(passages[row.passage_index], row)
+                pooled, size = _pool(values[:, b, : len(row)], buckets)
+                table[row.passage_index] += pooled
+                magnitude[row.passage_index] += size
+    return table, magnitude
 
 
 def _sum_by(owners: np.ndarray, values: Sequence[float] | np.ndarray, n_owners: int) -> np.ndarray:
@@ -248,30 +273,34 @@ def backpropagate_scored(routed: RoutedModel, batch: Batch) -> None:
 
 
 def _log_ratios(
-    routed: RoutedModel, start: RouteWeights, end: RouteWeights, batch: Batch
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log p_start and log p_end - log p_start of scored targets, each [B, T]; zero elsewhere."""
-    with torch.no_grad():
-        routed.set_weights(end)
-        at_end = target_log_probs(routed.model, batch).double().cpu().numpy()
-        routed.set_weights(start)
-        at_start = target_log_probs(routed.model, batch).double().cpu().numpy()
-    return at_start, at_end - at_start
+    pair: ModelPair, rows: Sequence[TokenizedPassage], batch_tokens: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Per row: log p_start of its scored tokens, [n_rows], and log p_end - log p_start of every token."""
+    at_start = np.zeros(len(rows))
+    ratios: list[np.ndarray] = []
+    for i, (row, (first, second)) in enumerate(zip(rows, pair.log_probs(rows, batch_tokens), strict=True)):
+        at_start[i] = first.sum(dtype=np.float64)
+        ratio = np.zeros(len(row))
+        ratio[row.scored] = second.astype(np.float64) - first
+        ratios.append(ratio)
+    return at_start, ratios
 
 
-def _integrate(
-    routed: RoutedModel, start: RouteWeights, end: RouteWeights, batch: Batch, n_points: int
-) -> Tensor:
+def _integrate(pair: ModelPair, batch: Batch, n_points: int) -> Tensor:
     """Contributions of one batch, [n_sites, B, T, r]."""
+    routed = pair.routed
     position = {site: m for m, site in enumerate(routed.sites)}
-    moved = {site: (end[site] - start[site]).to(routed.device) * routed.scale for site in routed.sites}
+    moved = {
+        site: difference.to(routed.device) * routed.scale
+        for site, difference in subtract_weights(pair.end, pair.start).items()
+    }
     values = torch.zeros((len(position), *batch.ids.shape, routed.routes.rank), device=routed.device)
     for tau, weight in gauss_legendre(n_points):
 
         def accumulate(site: str, z: Tensor, gradient: Tensor, weight: float = weight) -> None:
             values[position[site]] += weight * ((gradient @ moved[site].to(gradient)) * z).float()
 
-        routed.set_between(start, end, tau)
+        routed.set_between(pair.start, pair.end, tau)
         with tapped(routed.modules, accumulate):
             backpropagate_scored(routed, batch)
     return values

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fingerprint.config import DriftConfig
-from fingerprint.lm.pair import RoutedModel, RouteWeights, add_weights
+from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights, add_weights
 from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Passage
 from fingerprint.provenance import Provenance
@@ -149,16 +149,14 @@ Progress = Callable[[int], None]
 
 
 def measure_passages(
-    routed: RoutedModel,
-    start: RouteWeights,
-    end: RouteWeights,
+    pair: ModelPair,
     passages: Sequence[Passage],
     config: DriftConfig,
     *,
     progress: Progress | None = None,
     at_once: int = 256,
 ) -> Measures:
-    """Measures of every passage on the path start -> end, with config.integration_points nodes.
+    """Measures of every passage on the path of the pair, with config.integration_points nodes.
 
     Args:
         at_once: passages per chunk, which bounds memory on long histories.
@@ -166,11 +164,9 @@ def measure_passages(
     parts: list[Measures] = []
     for first in range(0, max(len(passages), 1), at_once):
         chunk = passages[first : first + at_once]
-        rows = tokenize_passages(routed.base, chunk, config.passage_tokens)
+        rows = tokenize_passages(pair.routed.base, chunk, config.passage_tokens)
         found = measure_contributions(
-            routed,
-            start,
-            end,
+            pair,
             chunk,
             rows,
             n_points=config.integration_points,
@@ -270,8 +266,8 @@ def _read_text(
     config: DriftConfig,
 ) -> dict[str, np.ndarray]:
     """Readings of held-out code, pooled by commit."""
-    state = add_weights(team_weights, difference)
-    found = measure_passages(routed, team_weights, state, passages, config).by_group()
+    pair = ModelPair(routed, team_weights, add_weights(team_weights, difference))
+    found = measure_passages(pair, passages, config).by_group()
     kept = found.take(np.flatnonzero(found.n_scored > 0))
     n_dimensions = len(PhiLayout(tuple(routed.sites)).names)
     if not len(kept):

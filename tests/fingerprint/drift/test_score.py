@@ -30,20 +30,21 @@ def hunk(line, seed: int, n: int = 6, *, path: str = "new.py", language: str = "
     return passage_from_lines(lines, path=path, language=language, section="class Point:", first_line=10)
 
 
-def score(toy, passages: list[Passage], **options) -> DriftReport:
+def score(toy, passages: list[Passage], config=None, **options) -> DriftReport:
     return score_passages(
         passages,
         routed=toy.routed,
         team_weights=toy.team_weights,
         signature=toy.signature,
-        config=toy.config,
+        config=config or toy.config,
         **options,
     )
 
 
 def test_own_is_typical_and_foreign_unusual(toy) -> None:
-    mine = [score(toy, [hunk(own, seed, 8)]) for seed in range(20)]
-    theirs = [score(toy, [hunk(foreign, seed, 8)]) for seed in range(5)]
+    plain = toy.config.model_copy(update={"explained_hunks": 0})
+    mine = [score(toy, [hunk(own, seed, 8)], config=plain) for seed in range(20)]
+    theirs = [score(toy, [hunk(foreign, seed, 8)], config=plain) for seed in range(5)]
     assert all(report.verdict is Verdict.UNUSUAL for report in theirs)
     assert sum(report.verdict is Verdict.UNUSUAL for report in mine) <= 3
     p_values = [report.evidence.p_value for report in mine if report.evidence]

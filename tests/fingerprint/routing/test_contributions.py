@@ -22,7 +22,7 @@ from fingerprint.routing.contributions import (
 
 def measure(routed, start, end, passages, **options):
     rows = tokenize_passages(routed.base, passages, 256)
-    return measure_contributions(routed, start, end, passages, rows, **options)
+    return measure_contributions(ModelPair(routed, start, end), passages, rows, **options)
 
 
 def test_nodes_integrate_polynomials_exactly() -> None:
@@ -47,9 +47,9 @@ def test_contributions_sum_to_the_log_ratio(tiny_routed, random_weights, passage
 def test_nodes_are_doubled_until_the_bound_holds(tiny_routed, random_weights, passages) -> None:
     rows = tokenize_passages(tiny_routed.base, passages, 256)
     start, end = tiny_routed.zero_weights(), random_weights(3, 0.4)
-    coarse = measure_contributions(tiny_routed, start, end, passages, rows, n_points=1)
+    coarse = measure_contributions(ModelPair(tiny_routed, start, end), passages, rows, n_points=1)
     assert np.any(np.abs(coarse.gap) > coarse.bound())
-    found = integrate_to_bound(tiny_routed, start, end, passages, rows, n_points=1)
+    found = integrate_to_bound(ModelPair(tiny_routed, start, end), passages, rows, n_points=1)
     assert np.all(np.abs(found.gap) <= found.bound())
     assert found.n_points.max() > 1
 
@@ -83,7 +83,7 @@ def test_windows_of_one_passage_add_up(tiny_routed, random_weights, passages) ->
     zero, end = tiny_routed.zero_weights(), random_weights(7)
     rows = tokenize_passages(tiny_routed.base, passages[2:], 48)
     assert len(rows) > 1
-    found = measure_contributions(tiny_routed, zero, end, passages[2:], rows, n_points=8)
+    found = measure_contributions(ModelPair(tiny_routed, zero, end), passages[2:], rows, n_points=8)
     assert found.n_scored[0] == sum(row.n_scored for row in rows)
     assert abs(found.gap[0]) < found.bound()[0]
 
@@ -94,7 +94,7 @@ def test_equals_autograd_of_the_site_itself(tiny_routed, random_weights, passage
     start, end = tiny_routed.zero_weights(), tiny_routed.zero_weights()
     end[site] = random_weights(8)[site]
     rows = tokenize_passages(tiny_routed.base, passages[:1], 256)
-    found = measure_contributions(tiny_routed, start, end, passages[:1], rows, n_points=1)
+    found = measure_contributions(ModelPair(tiny_routed, start, end), passages[:1], rows, n_points=1)
     batch = full_batch(torch.as_tensor(rows[0].ids)[None])
     batch.scored[:] = torch.as_tensor(rows[0].scored)[None]
     with tiny_routed.at(start, end, 0.5):
