@@ -211,8 +211,8 @@ def _read_body(feed: LineFeed, n_old: int, n_new: int, keep: bool) -> tuple[list
         n_added += n_plus
         if keep:
             body += window
-    if n_old < 0 or n_new < 0:
-        raise DiffError("the hunk has more lines than its header announces", feed.line_number - 1)
+        if n_old < 0 or n_new < 0:
+            raise DiffError("the hunk's lines are not the ones its header announces", feed.line_number - 1)
     line = feed.peek()
     if line is not None and line.startswith("\\"):
         feed.skip()
@@ -303,7 +303,7 @@ def _names_of(names: str, number: int) -> tuple[str | None, str | None]:
 
 def _file_name(text: str) -> str | None:
     """A path from a ``---`` or ``+++`` line: unquoted, without the timestamp; None for /dev/null."""
-    name = _unquoted(text) if text.startswith('"') else text.partition("\t")[0]
+    name = _unquoted(text.rstrip("\t")) if text.startswith('"') else text.partition("\t")[0]
     return None if name == "/dev/null" else name
 
 

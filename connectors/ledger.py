@@ -70,7 +70,8 @@ class Ledger:
 
     def drop(self, reason: DropReason, lines: int = 0, files: int = 0, commits: int = 0) -> None:
         """Count what goes, and why."""
-        self.dropped[reason] = self.dropped.get(reason, Tally()) + Tally(lines, files, commits)
+        if lines or files or commits:
+            self.dropped[reason] = self.dropped.get(reason, Tally()) + Tally(lines, files, commits)
 
     def note(self, sentence: str) -> None:
         """Say something to the user once."""

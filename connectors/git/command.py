@@ -114,9 +114,15 @@ class Repository:
             raise HistoryError("git was not found on PATH; install git 2.32 or later") from error
         return Run(cast("Git.AutoInterrupt", process), words[0])
 
-    def read(self, *words: str, environment: Mapping[str, str] | None = None, stdin: IO[bytes] | None = None) -> bytes:
+    def read(
+        self,
+        *words: str,
+        settings: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        stdin: IO[bytes] | None = None,
+    ) -> bytes:
         """Output of ``git <words>``. Raises HistoryError if git fails."""
-        run = self.start(*words, environment=environment, stdin=stdin)
+        run = self.start(*words, settings=settings, environment=environment, stdin=stdin)
         output = b"".join(run.chunks())
         run.finish()
         return output

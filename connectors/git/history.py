@@ -147,6 +147,7 @@ class HistoryStream(Iterator[Contribution]):
         self._credit = Credit(Label.UNDECLARED, "")
         self._n_undecodable = 0
         self._is_done = False
+        self._mailmap = f"mailmap.blob={tip}:.mailmap"  # git looks there by itself only in bare repositories
         self._contributions = self._walk()
 
     def __next__(self) -> Contribution:
@@ -182,6 +183,7 @@ class HistoryStream(Iterator[Contribution]):
         with ExitStack() as stack:
             settings = stack.enter_context(code_only_attributes())
             selection = [self.tip, *(("--not", self._since.tip) if self._since else ())]
+            settings = (*settings, self._mailmap)
             run = start_log(self._repository, settings, *selection)
             stack.callback(run.stop)
             self._learn_people(selection)  # while git walks
@@ -209,7 +211,8 @@ class HistoryStream(Iterator[Contribution]):
 
     def _learn_people(self, selection: list[str]) -> None:
         """Join every alias of the range before the first commit is credited."""
-        output = self._repository.read("log", "--format=%aN%x00%aE", "--encoding=UTF-8", "--reverse", *selection)
+        words = ("log", "--format=%aN%x00%aE", "--encoding=UTF-8", "--reverse", "--no-show-signature", *selection)
+        output = self._repository.read(*words, settings=(self._mailmap,))
         lines = output.decode("utf-8", "replace").split("\n")[:-1]
         self.n_expected = len(lines)
         pairs = (line.split("\0") for line in dict.fromkeys(lines))

@@ -119,7 +119,7 @@ def match_alias(alias: Alias) -> tuple[Agent, Evidence] | None:
             return agent, Evidence("agent-name", shown, Tier.B)
     tag = email.partition("@")[0].partition("+")[2]
     for agent in agents:
-        if tag and tag in agent.tools:
+        if not account and tag in agent.tools:
             return agent, Evidence("plus-address", shown, Tier.C)
     return None
 
