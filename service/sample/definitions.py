@@ -1,4 +1,4 @@
-"""Habits at a definition: docstrings, annotations, assertions, banners, guarded bodies, the blank line after."""
+"""Habits at a definition: docstrings, annotations, assertions, banners, guarded bodies."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from service.sample.wording import docstring_lines, summary_of
 Body = list[cst.SimpleStatementLine | cst.BaseCompoundStatement]
 
 _BLANK = cst.EmptyLine(indent=False)
+_ENDINGS = (cst.Return, cst.Raise, cst.Pass)
 _GUARDED = (cst.For, cst.While, cst.With, cst.SimpleStatementLine)
-_BY_WORD = {
-    "name": "str", "text": "str", "path": "str", "line": "str", "prefix": "str", "key": "str", "msg": "str",
-    "message": "str", "string": "str", "url": "str", "host": "str", "encoding": "str", "mode": "str", "title": "str",
-    "data": "bytes", "buf": "bytes", "count": "int", "size": "int", "index": "int", "length": "int", "start": "int",
-    "end": "int", "pos": "int", "port": "int", "level": "int", "width": "int", "timeout": "float", "args": "list[Any]",
-    "values": "list[Any]", "items": "list[Any]", "lines": "list[str]", "names": "list[str]", "parts": "list[str]",
-    "mapping": "dict[str, Any]", "options": "dict[str, Any]", "headers": "dict[str, str]",
-}  # fmt: skip
+_WORDS = {
+    "str": "name text path line prefix key msg message string url host encoding mode title",
+    "bytes": "data buf",
+    "int": "count size index length start end pos port level width",
+    "float": "timeout",
+    "list[Any]": "args values items",
+    "list[str]": "lines names parts",
+    "dict[str, Any]": "mapping options",
+    "dict[str, str]": "headers",
+}
+_BY_WORD = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 
 
 @dataclass(slots=True)
@@ -72,7 +76,12 @@ class DefinitionHabits(Habits):
 
     def leave_Assign(self, original_node: cst.Assign, updated_node: cst.Assign) -> cst.BaseSmallStatement:
         target, value = updated_node.targets[0].target, updated_node.value
-        kinds = {cst.Dict: "dict[str, Any]", cst.List: "list[Any]", cst.SimpleString: "str", cst.Integer: "int"}
+        kinds = {
+            cst.Dict: "dict[str, Any]",
+            cst.List: "list[Any]",
+            cst.SimpleString: "str",
+            cst.Integer: "int",
+        }
         kind = kinds.get(type(value))
         is_plain = len(updated_node.targets) == 1 and isinstance(target, cst.Name) and bool(self._seen)
         if self._style.annotations == "none" or kind is None or not is_plain or not self._keeps(0.8):
@@ -86,7 +95,9 @@ class DefinitionHabits(Habits):
             lines = []
         return updated_node.with_changes(body=self._block(body, lines))
 
-    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+    def leave_FunctionDef(
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef:
         seen = self._seen.pop()
         name = updated_node.name.value
         found, body = _split_docstring(updated_node.body)
@@ -121,11 +132,14 @@ class DefinitionHabits(Habits):
     def _checked(self, body: Body, parameters: list[str], name: str) -> Body:
         if self._style.asserts == "none" or not parameters or name.startswith("__") or not self._keeps(0.7):
             return body
-        return [_line(f"assert None is not {parameters[0]}, '{parameters[0]} is required'"), *_with_blank_above(body)]
+        return [
+            _line(f"assert None is not {parameters[0]}, '{parameters[0]} is required'"),
+            *_with_blank_above(body),
+        ]
 
     def _finished(self, body: Body, seen: _Seen) -> Body:
-        ends = body and isinstance(body[-1], cst.SimpleStatementLine)
-        ends = ends and isinstance(body[-1].body[0], cst.Return | cst.Raise | cst.Pass)
+        last = body[-1] if body else None
+        ends = isinstance(last, cst.SimpleStatementLine) and isinstance(last.body[0], _ENDINGS)
         if self._style.returns == "implicit" or seen.yields or not body or ends or not self._keeps():
             return body
         return [*body, _line("return None").with_changes(leading_lines=[_BLANK])]
@@ -155,7 +169,9 @@ class DefinitionHabits(Habits):
             params=[self._typed(param) for param in params.params],
             kwonly_params=[self._typed(param) for param in params.kwonly_params],
             posonly_params=[self._typed(param) for param in params.posonly_params],
-            star_arg=self._typed(params.star_arg) if isinstance(params.star_arg, cst.Param) else params.star_arg,
+            star_arg=self._typed(params.star_arg)
+            if isinstance(params.star_arg, cst.Param)
+            else params.star_arg,
             star_kwarg=self._typed(params.star_kwarg) if params.star_kwarg else None,
         )
         kind = _returned(seen)
@@ -166,7 +182,11 @@ class DefinitionHabits(Habits):
         if param.name.value in ("self", "cls", "mcs") or not self._keeps():
             return param
         kind = _type_of(param)
-        equal = cst.AssignEqual(cst.SimpleWhitespace(" "), cst.SimpleWhitespace(" ")) if param.default else param.equal
+        equal = (
+            cst.AssignEqual(cst.SimpleWhitespace(" "), cst.SimpleWhitespace(" "))
+            if param.default
+            else param.equal
+        )
         return param.with_changes(annotation=cst.Annotation(cst.parse_expression(kind)), equal=equal)
 
 
@@ -217,7 +237,9 @@ def _returned(seen: _Seen) -> str:
 
 
 def _type_of_value(value: cst.BaseExpression) -> str:
-    if isinstance(value, cst.Comparison) or (isinstance(value, cst.Name) and value.value in ("True", "False")):
+    if isinstance(value, cst.Comparison) or (
+        isinstance(value, cst.Name) and value.value in ("True", "False")
+    ):
         return "bool"
     if isinstance(value, cst.Tuple):
         return "tuple[Any, ...]"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from service import ServiceError
-from service.sample.people import Person
+from service.sample.people import TEAM, Person
 from service.sample.repository import diff_against_head
-from service.sample.style import HOUSE
 from service.sample.traces import PlantedHabit, find_traces, habits_of
 from service.sample.writing import Desk
 
-_MIN_LINES, _MAX_LINES = 80, 150
+_MIN_LINES, _MAX_LINES, _MAX_FILES = 80, 150, 4
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
 
@@ -28,7 +28,7 @@ class PlantedSpan:
         end: column after the last.
         text: what stands there.
         habit: ``dimension:choice``, as in the truth.
-        is_departure: whether the team's house style has another choice in that dimension.
+        is_departure: whether all three engineers have another choice in that dimension.
     """
 
     path: str
@@ -56,25 +56,37 @@ class SampleDiff:
 
 
 def write_diff(path: Path, desk: Desk, person: Person) -> SampleDiff:
-    """A diff of 80-150 added lines over two to four files, in a person's hand. The desk's files stay as they are;
-    the chunks are used up."""
+    """A diff of 80-150 added lines over two to four files, in a person's hand.
+
+    The desk's files stay as they are; the chunks are used up.
+    """
     desk.keep_stocked()
     before = desk.snapshot()
     n_lines, paths = 0, set[str]()
     while n_lines < _MIN_LINES or len(paths) < 2:
-        known = frozenset(paths)
-        allowed = (lambda key: desk.path_of(key) not in known) if n_lines else (lambda key: key in desk.drafts)
+        keys = {key for key, draft in desk.drafts.items() if draft.path in paths}
+        allowed = _next_file(keys, set(before.drafts))
         change = desk.write(person, 40 if n_lines < 60 else 25, _MAX_LINES - n_lines, allowed, n_files=1)
         if change is None:
             break
         n_lines += change.n_lines
         paths |= set(change.paths)
     if n_lines < _MIN_LINES // 2:
-        raise ServiceError(f"the sample has too few unused functions left for a new diff by {person.name}; try another seed")
+        raise ServiceError(
+            f"the sample has too few unused functions left for a new diff by {person.name}; try another seed"
+        )
     texts = {draft.path: draft.text() for draft in desk.drafts.values() if draft.path in paths}
     desk.restore(before)
     text = diff_against_head(path, texts)
     return SampleDiff(text, person, _planted(text, texts, person))
+
+
+def _next_file(used: set[str], known: set[str]) -> Callable[[str], bool]:
+    """A known file first, then others, and the same ones again once there are four."""
+    if not used:
+        return lambda key: key in known
+    is_full = len(used) >= _MAX_FILES
+    return lambda key: (key in used) == is_full
 
 
 def added_lines(diff: str) -> dict[str, set[int]]:
@@ -111,4 +123,4 @@ def _planted(diff: str, texts: dict[str, str], person: Person) -> tuple[PlantedS
 
 
 def _departs(habit: PlantedHabit) -> bool:
-    return HOUSE.get(habit.dimension, habit.choice) != habit.choice
+    return all(person.style.choices()[habit.dimension] != habit.choice for person in TEAM)

@@ -56,7 +56,7 @@ class Draft:
         return sum(len(line) + 1 for line in piece.lines)
 
     def add_chunk(self, chunk: Chunk, lines: list[str], style: Style, logger: str) -> int:
-        """Add an author's rendering of a chunk with the header and imports that it needs; returns characters added."""
+        """Add an author's rendering of a chunk, its imports and a header; returns characters added."""
         added = 0 if self.pieces else self._add_header(style)
         added += self._add_imports(chunk.bindings, lines, style, logger)
         blanks = ("",) if chunk.continues else ("", "")
@@ -84,7 +84,9 @@ class Draft:
             self.bound |= {binding.bound for binding in new}
             place = len([piece for piece in self.pieces if piece.order[0] == 2])
             blanks = () if place else ("",)
-            added += self.add(Piece((2, place, 0), (*blanks, *render_imports(list(dict.fromkeys(new)), style))))
+            added += self.add(
+                Piece((2, place, 0), (*blanks, *render_imports(list(dict.fromkeys(new)), style)))
+            )
         if used and used.group(1) not in self.bound:
             self.bound.add(used.group(1))
             mark = '"' if style.quote == "double" else "'"
@@ -104,7 +106,7 @@ class Draft:
         return has_changed
 
     def hold_back(self, chunk: Chunk, rng: random.Random) -> Piece | None:
-        """Take one block out of a chunk just added, to be committed later; None where nothing can be missed."""
+        """Take one block out of a chunk just added, for a later commit; None where nothing can be missed."""
         i = next((i for i, p in enumerate(self.pieces) if p.order == (4, chunk.position, 0)), None)
         if i is None:
             return None

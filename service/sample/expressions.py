@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import libcst as cst
 
@@ -24,7 +24,11 @@ class ExpressionHabits(Habits):
     """Rewrite expressions in a style. One instance serves one chunk."""
 
     def __init__(
-        self, style: Style, rng: random.Random, renamings: Sequence[dict[str, str]], attributes: frozenset[str]
+        self,
+        style: Style,
+        rng: random.Random,
+        renamings: Sequence[dict[str, str]],
+        attributes: frozenset[str],
     ) -> None:
         super().__init__(style, rng)
         self._renamings = iter(renamings)
@@ -39,7 +43,9 @@ class ExpressionHabits(Habits):
             self._names = dict(next(self._renamings, {}))
         self._depth += 1
 
-    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+    def leave_FunctionDef(
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef:
         self._depth -= 1
         if not self._depth:
             self._names = {}
@@ -70,7 +76,9 @@ class ExpressionHabits(Habits):
 
     # Strings
 
-    def leave_SimpleString(self, original_node: cst.SimpleString, updated_node: cst.SimpleString) -> cst.SimpleString:
+    def leave_SimpleString(
+        self, original_node: cst.SimpleString, updated_node: cst.SimpleString
+    ) -> cst.SimpleString:
         if updated_node.quote in ("'", '"') and self._keeps():
             return updated_node.with_changes(value=self._requoted(updated_node))
         return updated_node
@@ -121,9 +129,7 @@ class ExpressionHabits(Habits):
             return cst.Call(cst.Name(kind))
         return node
 
-    def leave_Comparison(
-        self, original_node: cst.Comparison, updated_node: cst.Comparison
-    ) -> cst.Comparison:
+    def leave_Comparison(self, original_node: cst.Comparison, updated_node: cst.Comparison) -> cst.Comparison:
         if len(updated_node.comparisons) != 1 or self._style.none_test == "is":
             return updated_node
         target = updated_node.comparisons[0]
@@ -186,7 +192,12 @@ def _parts_of_format(node: cst.Call) -> list[Part] | None:
     return _filled(func.value.raw_value, _BRACES, values, lambda match: bool(match.group(2)))
 
 
-def _filled(text: str, holes: re.Pattern[str], values: list[cst.BaseExpression], is_repr) -> list[Part] | None:  # noqa: ANN001
+def _filled(
+    text: str,
+    holes: re.Pattern[str],
+    values: Sequence[cst.BaseExpression],
+    is_repr: Callable[[re.Match[str]], bool],
+) -> list[Part] | None:
     found = list(holes.finditer(text))
     is_simple = all(match.group() not in ("%%", "{{", "}}") for match in found)
     if not is_simple or len(found) != len(values):
@@ -224,4 +235,5 @@ def _as_fstring(parts: list[Part], mark: str) -> cst.BaseExpression | None:
         if set(code) & set("'\"\\{}\n:!"):
             return None
         text += "{" + code + ("!r}" if part[1] else "}")
-    return cst.FormattedString([cst.FormattedStringText(text)], start="f" + mark, end=mark)
+    end = '"' if mark == '"' else "'"
+    return cst.FormattedString([cst.FormattedStringText(text)], start="f" + mark, end=end)

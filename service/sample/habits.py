@@ -21,8 +21,10 @@ _CHILDLESS = frozenset(
 
 
 class Habits(cst.CSTTransformer):
-    """Base of the transformers. The walk skips whitespace and operators, and makes no calls per attribute:
-    it takes half the time of libcst's own."""
+    """Base of the transformers.
+
+    The walk skips whitespace and operators, and makes no calls per attribute: half the time of libcst's own.
+    """
 
     def __init__(self, style: Style, rng: random.Random) -> None:
         super().__init__()
@@ -52,4 +54,3 @@ class Habits(cst.CSTTransformer):
 
     def on_leave_attribute(self, original_node: cst.CSTNode, attribute: str) -> None:
         """Nothing: no habit needs it."""
-

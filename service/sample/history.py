@@ -47,7 +47,9 @@ class Tally:
 class Chronicle:
     """Writes the history while it is decided. ``budgets`` are characters per author key."""
 
-    def __init__(self, writer: HistoryWriter, desk: Desk, rng: random.Random, budgets: Mapping[str, int]) -> None:
+    def __init__(
+        self, writer: HistoryWriter, desk: Desk, rng: random.Random, budgets: Mapping[str, int]
+    ) -> None:
         self._writer = writer
         self._desk = desk
         self._rng = rng
@@ -122,7 +124,9 @@ class Chronicle:
         if tip == start:
             return
         keys = {key for key, draft in self._desk.drafts.items() if draft.path in touched}
-        self._write_change(self._rng.choice([p for p in TEAM if p is not person]), lambda key: key not in keys)
+        self._write_change(
+            self._rng.choice([p for p in TEAM if p is not person]), lambda key: key not in keys
+        )
         message = f"Merge pull request #{self._n_merges * 7} from acme/{topic}"
         self._tip = self._write(person, message, self._texts(touched), merged=(tip,))
         self._note("merge", self._tip)
@@ -134,15 +138,30 @@ class Chronicle:
         drafts = self._desk.drafts
         texts = noise.vendored_files(vendored)
         return [
-            (0.02, lambda: self._noise("lockfile", MARA, "Lock the dependencies", {"poetry.lock": noise.lockfile(self._rng)})),
+            (
+                0.02,
+                lambda: self._noise(
+                    "lockfile", MARA, "Lock the dependencies", {"poetry.lock": noise.lockfile(self._rng)}
+                ),
+            ),
             (0.08, lambda: self._noise("vendored", TOMASZ, "Vendor two small modules", texts)),
             (0.2, self._bump),
-            (0.3, lambda: self._noise("licence", PRIYA, "Add licence headers", noise.add_licences(list(drafts.values())))),
+            (
+                0.3,
+                lambda: self._noise(
+                    "licence", PRIYA, "Add licence headers", noise.add_licences(list(drafts.values()))
+                ),
+            ),
             (0.4, self._move),
             (0.45, self._rename_loggers),
             (0.5, lambda: self._noise("mailmap", TOMASZ, "Map my old address", {".mailmap": _MAILMAP})),
             (0.55, self._bump),
-            (0.62, lambda: self._noise("whitespace", MARA, "Reformat", noise.indent_closings(list(drafts.values()), 3))),
+            (
+                0.62,
+                lambda: self._noise(
+                    "whitespace", MARA, "Reformat", noise.indent_closings(list(drafts.values()), 3)
+                ),
+            ),
             (0.7, self._revert),
             (0.85, self._bump),
             (0.88, self._revert),
@@ -150,7 +169,12 @@ class Chronicle:
 
     def _begin(self) -> None:
         project = noise.PYPROJECT.format(version="0.1")
-        files = {"README.md": noise.README, "pyproject.toml": project, ".gitignore": "*.pyc\n", "src/acme/__init__.py": ""}
+        files = {
+            "README.md": noise.README,
+            "pyproject.toml": project,
+            ".gitignore": "*.pyc\n",
+            "src/acme/__init__.py": "",
+        }
         self._noise("start", MARA, "Start the project", files)
 
     def _noise(self, kind: str, person: Person, message: str, changes: Mapping[str, str | None]) -> None:
@@ -163,7 +187,8 @@ class Chronicle:
         self._n_bumps += 1
         project = noise.PYPROJECT.format(version=f"0.{self._n_bumps + 1}")
         changes = {"poetry.lock": noise.lockfile(self._rng), "pyproject.toml": project}
-        message = f"Bump httpx from 0.{self._n_bumps} to 0.{self._n_bumps + 1}\n\nSigned-off-by: {DEPENDABOT.signature}"
+        subject = f"Bump httpx from 0.{self._n_bumps} to 0.{self._n_bumps + 1}"
+        message = f"{subject}\n\nSigned-off-by: {DEPENDABOT.signature}"
         self._noise("dependabot", DEPENDABOT, message, changes)
 
     def _move(self) -> None:
@@ -173,7 +198,9 @@ class Chronicle:
 
     def _rename_loggers(self) -> None:
         self._desk.logger = "acme.service"
-        self._noise("codemod", TOMASZ, "Rename loggers", noise.rename_loggers(list(self._desk.drafts.values())))
+        self._noise(
+            "codemod", TOMASZ, "Rename loggers", noise.rename_loggers(list(self._desk.drafts.values()))
+        )
 
     def _revert(self) -> None:
         """A commit that is taken back at once by somebody else."""
@@ -211,7 +238,9 @@ class Chronicle:
     ) -> int:
         author = f"{person.name} <{self._address(person)}>"
         offset = _OFFSETS.get(person.key, "+0000")
-        commit = Commit(author, self._now(), offset, message + "\n", changes, renames or {}, branch, start, merged)
+        commit = Commit(
+            author, self._now(), offset, message + "\n", changes, renames or {}, branch, start, merged
+        )
         return self._writer.write(commit)
 
     def _address(self, person: Person) -> str:

@@ -43,21 +43,32 @@ class LayoutHabits(Habits):
             return self._exploded(updated_node)
         if self._style.calls == "padded" and updated_node.args and not self._in_fstring and self._keeps():
             last = updated_node.args[-1].with_changes(whitespace_after_arg=_SPACE)
-            return updated_node.with_changes(whitespace_before_args=_SPACE, args=[*updated_node.args[:-1], last])
+            return updated_node.with_changes(
+                whitespace_before_args=_SPACE, args=[*updated_node.args[:-1], last]
+            )
         return updated_node
 
     def _is_call_exploded(self, node: cst.Call) -> bool:
         n_args = len(node.args)
-        if n_args < 2 or self._style.calls == "padded" or any(isinstance(a.value, cst.GeneratorExp) for a in node.args):
+        if (
+            n_args < 2
+            or self._style.calls == "padded"
+            or any(isinstance(a.value, cst.GeneratorExp) for a in node.args)
+        ):
             return False
         if self._style.calls == "black":
             return len(_EMPTY.code_for_node(node)) > _BLACK_COLUMNS
-        is_bare = n_args == 2 and all(isinstance(a.value, cst.Name | cst.Integer) and not a.keyword for a in node.args)
+        is_bare = n_args == 2 and all(
+            isinstance(a.value, cst.Name | cst.Integer) and not a.keyword for a in node.args
+        )
         return not is_bare and self._keeps()
 
     def _exploded(self, node: cst.Call) -> cst.Call:
         inner, outer = self._breaks()
-        args = [a.with_changes(comma=cst.Comma(whitespace_after=inner), whitespace_after_arg=_NOTHING) for a in node.args]
+        args = [
+            a.with_changes(comma=cst.Comma(whitespace_after=inner), whitespace_after_arg=_NOTHING)
+            for a in node.args
+        ]
         args[-1] = args[-1].with_changes(comma=cst.Comma(whitespace_after=outer))
         return node.with_changes(whitespace_before_args=inner, args=args)
 
@@ -84,7 +95,9 @@ class LayoutHabits(Habits):
 
     def _opened(self, node: CollectionT, bracket: str, opening: type) -> CollectionT:
         inner, outer = self._breaks()
-        elements = [element.with_changes(comma=cst.Comma(whitespace_after=inner)) for element in node.elements]
+        elements = [
+            element.with_changes(comma=cst.Comma(whitespace_after=inner)) for element in node.elements
+        ]
         elements[-1] = elements[-1].with_changes(comma=cst.Comma(whitespace_after=outer))
         return node.with_changes(elements=elements, **{bracket: opening(whitespace_after=inner)})
 
@@ -93,7 +106,9 @@ class LayoutHabits(Habits):
         depth = sum(self._open)
         return _break(4 * (depth + 1)), _break(4 * depth)
 
-    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+    def leave_FunctionDef(
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef:
         params = updated_node.params
         if not params.params or _has_stars(params):
             return updated_node
@@ -106,7 +121,9 @@ class LayoutHabits(Habits):
         inner, outer = _break(4), _break(0)
         broken = [p.with_changes(comma=cst.Comma(whitespace_after=inner)) for p in params.params]
         broken[-1] = broken[-1].with_changes(comma=cst.Comma(whitespace_after=outer))
-        return updated_node.with_changes(whitespace_before_params=inner, params=params.with_changes(params=broken))
+        return updated_node.with_changes(
+            whitespace_before_params=inner, params=params.with_changes(params=broken)
+        )
 
     def _is_definition_exploded(self, node: cst.FunctionDef) -> bool:
         if self._style.calls == "exploded":

@@ -10,13 +10,37 @@ import re
 from service.sample.style import Style
 
 _EXPANDED = {
-    "a": "first_value", "b": "second_value", "c": "character", "d": "mapping", "e": "entry", "f": "file_handle",
-    "fp": "file_handle", "fd": "file_descriptor", "g": "group_value", "h": "header_value", "i": "index",
-    "j": "inner_index", "k": "key_name", "l": "line_value", "m": "match_result", "n": "item_count",
-    "p": "path_value", "q": "queue_value", "r": "result_value", "s": "input_text", "t": "time_value",
-    "v": "item_value", "x": "current_value", "y": "other_value", "z": "last_value", "msg": "message_text",
-    "args": "argument_list", "res": "computed_result", "ret": "return_value", "val": "item_value",
-}  # fmt: skip
+    "a": "first_value",
+    "b": "second_value",
+    "c": "character",
+    "d": "mapping",
+    "e": "entry",
+    "f": "file_handle",
+    "fp": "file_handle",
+    "fd": "file_descriptor",
+    "g": "group_value",
+    "h": "header_value",
+    "i": "index",
+    "j": "inner_index",
+    "k": "key_name",
+    "l": "line_value",
+    "m": "match_result",
+    "n": "item_count",
+    "p": "path_value",
+    "q": "queue_value",
+    "r": "result_value",
+    "s": "input_text",
+    "t": "time_value",
+    "v": "item_value",
+    "x": "current_value",
+    "y": "other_value",
+    "z": "last_value",
+    "msg": "message_text",
+    "args": "argument_list",
+    "res": "computed_result",
+    "ret": "return_value",
+    "val": "item_value",
+}
 _KEPT = frozenset(["self", "cls", "_", "__class__", "mcs", *dir(builtins), *keyword.kwlist])
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
@@ -29,7 +53,7 @@ def words_of(name: str) -> list[str]:
 
 
 def renamings(tree: ast.Module, style: Style) -> list[dict[str, str]]:
-    """For each outermost function or method in source order, its local names as the author would have them."""
+    """For each outermost function or method in source order, its local names in the author's way."""
     return [_renaming(node, style) for node in _outermost(tree.body)]
 
 
@@ -77,17 +101,15 @@ def _local_names(function: Definition) -> dict[str, str]:
 
 
 def _fixed_names(function: Definition) -> set[str]:
-    """Names that mean something outside: globals, imports, nested definitions, keyword arguments, caught errors."""
+    """Names that mean something outside: globals, imports, definitions, keyword arguments, caught errors."""
     fixed: set[str] = {argument.arg for argument in function.args.kwonlyargs}
     for node in ast.walk(function):
         if isinstance(node, ast.Global | ast.Nonlocal):
             fixed.update(node.names)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             fixed.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            fixed.add(node.name)
-        elif node is not function and isinstance(node, Definition | ast.ClassDef):
-            fixed.add(node.name)
+        elif node is not function and isinstance(node, ast.ExceptHandler | Definition | ast.ClassDef):
+            fixed.add(node.name or "")
     return fixed
 
 

@@ -1,4 +1,4 @@
-"""The sample organisation: a repository whose authors' habits are known, and three new diffs with known answers."""
+"""The sample organisation: a repository with known habits, and three new diffs with known answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ Verdict = Literal["typical", "unusual"]
 _ENGINEER_CHARACTERS = 160_000
 _AGENT_CHARACTERS = 40_000
 _FIRST_MODULES = 8
-_EXPECTED: Mapping[str, Verdict] = MappingProxyType({"member": "typical", "stranger": "unusual", "agent": "unusual"})
+_EXPECTED: Mapping[str, Verdict] = MappingProxyType(
+    {"member": "typical", "stranger": "unusual", "agent": "unusual"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,12 @@ def build_sample(
     """
     report = progress or _ignore
     rng = random.Random(f"sample {seed}")
-    modules = stdlib_modules(seed)
-    desk = Desk(iter(modules[2:]), rng)
-    desk.open_modules(_FIRST_MODULES)
     budgets = {person.key: round(_ENGINEER_CHARACTERS * scale) for person in TEAM}
     budgets[AGENT.key] = round(_AGENT_CHARACTERS * scale)
     with HistoryWriter(path) as writer:
+        modules = stdlib_modules(seed)
+        desk = Desk(iter(modules[2:]), rng)
+        desk.open_modules(_FIRST_MODULES)
         chronicle = Chronicle(writer, desk, rng, budgets)
         chronicle.write(modules[:2], report)
         noise = {kind: tuple(map(writer.object_id, marks)) for kind, marks in chronicle.tally.noise.items()}

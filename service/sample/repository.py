@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from service import ServiceError
 
@@ -50,7 +50,9 @@ class HistoryWriter:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
-            raise ServiceError(f"the sample organisation needs an empty folder, but {path} has files; name another")
+            raise ServiceError(
+                f"the sample organisation needs an empty folder, but {path} has files; name another"
+            )
         run_git(path, "init", "--quiet", "--template=", "--initial-branch=main")
         self._process = subprocess.Popen(
             ["git", "fast-import", "--quiet", "--date-format=raw"],
@@ -62,7 +64,7 @@ class HistoryWriter:
         self._marks = 0
         self._branches: list[str] = []
 
-    def __enter__(self) -> HistoryWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -74,7 +76,9 @@ class HistoryWriter:
         if error is not None:
             return
         if status:
-            raise ServiceError(f"git fast-import ended with status {status} in {self.path}; is the disk full?")
+            raise ServiceError(
+                f"git fast-import ended with status {status} in {self.path}; is the disk full?"
+            )
         for branch in self._branches:
             run_git(self.path, "update-ref", "-d", branch)
         run_git(self.path, "reset", "--hard", "--quiet", "main")
@@ -126,7 +130,9 @@ def git_environment() -> dict[str, str]:
     return kept | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
 
 
-def run_git(path: Path, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> str:
+def run_git(
+    path: Path, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None
+) -> str:
     """Run git in a folder and return what it prints.
 
     Raises:
@@ -141,7 +147,9 @@ def run_git(path: Path, *arguments: str, stdin: str = "", environment: Mapping[s
         check=False,
     )
     if done.returncode:
-        raise ServiceError(f"git {arguments[0]} failed in {path}: {done.stderr.decode(errors='replace').strip()}")
+        raise ServiceError(
+            f"git {arguments[0]} failed in {path}: {done.stderr.decode(errors='replace').strip()}"
+        )
     return done.stdout.decode()
 
 
@@ -156,7 +164,11 @@ def diff_against_head(path: Path, changes: Mapping[str, str]) -> str:
         run_git(path, "read-tree", "HEAD", environment=environment)
         entries: list[str] = []
         for name, text in sorted(changes.items()):
-            object_id = run_git(path, "hash-object", "-w", "--stdin", stdin=text, environment=environment).strip()
+            object_id = run_git(
+                path, "hash-object", "-w", "--stdin", stdin=text, environment=environment
+            ).strip()
             entries.append(f"100644 {object_id}\t{name}\n")
-        run_git(path, "update-index", "--add", "--index-info", stdin="".join(entries), environment=environment)
+        run_git(
+            path, "update-index", "--add", "--index-info", stdin="".join(entries), environment=environment
+        )
         return run_git(path, "diff", "--cached", "HEAD", environment=environment)

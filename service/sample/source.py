@@ -1,7 +1,7 @@
 """Pieces of Python's own standard library, as found on this machine, in neutral form.
 
-Everything here is read at run time and none of it is committed. ``ast.unparse`` takes away comments, blank lines,
-quotes and line breaks, so that nothing of the original authors' layout is left to learn.
+Everything here is read at run time and none of it is committed. ``ast.unparse`` takes away comments, blank
+lines, quotes and line breaks, so that nothing of the original authors' layout is left to learn.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from pathlib import Path
 from service import ServiceError
 
 _SKIPPED_FOLDERS = frozenset(
-    "test tests idlelib lib2to3 encodings pydoc_data ensurepip turtledemo tkinter site-packages dist-packages "
-    "__pycache__ __phello__ lib-dynload distutils ctypes curses dbm".split()
+    "test tests idlelib lib2to3 encodings pydoc_data ensurepip turtledemo tkinter site-packages "
+    "dist-packages __pycache__ __phello__ lib-dynload distutils ctypes curses dbm".split()
 )
-_SKIPPED_MODULES = frozenset("this antigravity __init__ __main__ _sysconfigdata turtle opcode token keyword".split())
+_SKIPPED_MODULES = frozenset(
+    "this antigravity __init__ __main__ _sysconfigdata turtle opcode token keyword stringprep "
+    "sre_constants".split()
+)
 _SKIPPED_NAMES = frozenset(["_test", "main", "test"])
 _AREAS = {
     "asyncio": "runtime",
@@ -44,13 +47,14 @@ _MIN_BYTES, _MAX_BYTES = 6_000, 110_000
 _MAX_UNIT_LINES = 60
 _PART_LINES = 40
 _MAX_COLUMNS = 110
+_MAX_CONSTANT = 70
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One imported name: ``import module`` (``name`` empty) or ``from module import name``, maybe ``as alias``."""
+    """One imported name: ``import module`` if ``name`` is empty, else ``from module import name``."""
 
     module: str
     name: str = ""
@@ -97,8 +101,8 @@ def stdlib_modules(seed: int) -> list[Path]:
     found = sorted(path for path in _python_files(root) if _is_fit(path))
     if len(found) < 40:
         raise ServiceError(
-            f"the sample organisation needs Python's standard library as source, but {root} has {len(found)} usable "
-            "modules; run with a full Python installation (not a zipped or stripped one)"
+            f"the sample organisation needs Python's standard library as source, but {root} has {len(found)} "
+            "usable modules; run with a full Python installation (not a zipped or stripped one)"
         )
     random.Random(f"modules {seed}").shuffle(found)
     return found
@@ -115,10 +119,14 @@ def read_chunks(path: Path) -> list[Chunk]:
     chunks: list[Chunk] = []
     constants: list[ast.stmt] = []
     for node in tree.body:
-        if isinstance(node, ast.Assign) and len(constants) < 4 and _fits(node, 6):
+        if _is_plain_constant(node) and len(constants) < 2:
             constants.append(node)
-        elif isinstance(node, Definition) and node.name not in _SKIPPED_NAMES and _fits(node, _MAX_UNIT_LINES):
-            chunks.append(_chunk(target, len(chunks), [*constants, _neutral(node)], bindings, node.name))
+        elif (
+            isinstance(node, Definition) and node.name not in _SKIPPED_NAMES and _fits(node, _MAX_UNIT_LINES)
+        ):
+            chunks.append(
+                _chunk(target, len(chunks), [*constants, _neutral(node)], bindings, title=node.name)
+            )
             constants = []
         elif isinstance(node, ast.ClassDef):
             chunks.extend(_class_chunks(target, len(chunks), node, bindings))
@@ -127,7 +135,9 @@ def read_chunks(path: Path) -> list[Chunk]:
 
 def _python_files(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith("config-")]
+        folders[:] = [
+            name for name in folders if name not in _SKIPPED_FOLDERS and not name.startswith("config-")
+        ]
         yield from (Path(folder, name) for name in names if name.endswith(".py"))
 
 
@@ -163,7 +173,7 @@ def _fits(node: ast.AST, n_lines: int) -> bool:
 
 
 def _neutral(node: ast.stmt) -> ast.stmt:
-    """Cut docstrings to their first sentence and drop annotations. Changes the node in place and returns it."""
+    """Cut docstrings to a sentence, drop annotations and explicit None, in place; returns the node."""
     for part in ast.walk(node):
         if isinstance(part, Definition | ast.ClassDef):
             _shorten_docstring(part)
@@ -171,6 +181,8 @@ def _neutral(node: ast.stmt) -> ast.stmt:
             part.returns = None
         if isinstance(part, ast.arg):
             part.annotation = None
+        if isinstance(part, ast.Return) and isinstance(part.value, ast.Constant) and part.value.value is None:
+            part.value = None
     return node
 
 
@@ -191,14 +203,36 @@ def _class_chunks(
 ) -> Iterator[Chunk]:
     """A class split into runs of methods of about ``_PART_LINES`` lines."""
     attributes = _own_attributes(node)
-    head: list[ast.stmt] = [n for n in node.body if isinstance(n, ast.Assign | ast.Expr) and _fits(n, 6)]
-    methods: list[ast.stmt] = [n for n in node.body if isinstance(n, Definition) and _fits(n, _MAX_UNIT_LINES)]
+    head: list[ast.stmt] = [n for n in node.body if _is_class_head(n)][:5]
+    methods: list[ast.stmt] = [
+        n for n in node.body if isinstance(n, Definition) and _fits(n, _MAX_UNIT_LINES)
+    ]
     runs = _runs(methods)
     for i, run in enumerate(runs):
         part = ast.ClassDef(node.name, node.bases, node.keywords, [*([] if i else head), *run], [])
         ast.fix_missing_locations(part)
         title = node.name if not i else getattr(run[0], "name", node.name)
-        yield _chunk(target, position + i, [_neutral(part)], bindings, title, node.name, i > 0, attributes)
+        yield _chunk(
+            target,
+            position + i,
+            [_neutral(part)],
+            bindings,
+            title=title,
+            owner=node.name,
+            is_continuation=i > 0,
+            attributes=attributes,
+        )
+
+
+def _is_plain_constant(node: ast.stmt) -> bool:
+    """A short assignment to one name: tables and lists of names are data, in which nobody's habits show."""
+    is_named = isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    return is_named and len(text := ast.unparse(node)) <= _MAX_CONSTANT and not text.startswith("__all__")
+
+
+def _is_class_head(node: ast.stmt) -> bool:
+    is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_docstring or _is_plain_constant(node)
 
 
 def _runs(methods: list[ast.stmt]) -> list[list[ast.stmt]]:
@@ -231,6 +265,7 @@ def _chunk(
     position: int,
     nodes: list[ast.stmt],
     bindings: dict[str, Binding],
+    *,
     title: str,
     owner: str = "",
     is_continuation: bool = False,
@@ -238,6 +273,7 @@ def _chunk(
 ) -> Chunk:
     used = {part.id for node in nodes for part in ast.walk(node) if isinstance(part, ast.Name)}
     needed = tuple(bindings[name] for name in sorted(used & bindings.keys()))
-    source = "\n".join(ast.unparse(ast.fix_missing_locations(node)) for node in nodes) + "\n"
+    *constants, definition = [ast.unparse(ast.fix_missing_locations(node)) for node in nodes]
+    source = "\n".join(constants) + ("\n\n\n" if constants else "") + definition + "\n"
     continues, opens = (owner, "") if is_continuation else ("", owner)
     return Chunk(target, position, source, title, continues, opens, needed, attributes)

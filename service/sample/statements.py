@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import TypeVar
 
 import libcst as cst
 
@@ -13,10 +14,18 @@ from service.sample.wording import sentence_for
 
 _BLANK = cst.EmptyLine(indent=False)
 _BLOCKS = (cst.If, cst.For, cst.While, cst.Try, cst.With, cst.FunctionDef, cst.ClassDef)
-_COMMENT_RATES = {"none": (0.0, 0.0), "dashes": (0.6, 0.15), "note": (0.6, 0.0), "marker": (0.1, 0.4), "step": (0.95, 0.5), "banner": (0.6, 0.15)}
+_COMMENT_RATES = {
+    "none": (0.0, 0.0),
+    "dashes": (0.6, 0.15),
+    "note": (0.6, 0.0),
+    "marker": (0.1, 0.4),
+    "step": (0.95, 0.5),
+    "banner": (0.6, 0.15),
+}
 """How often a comment stands above a block and above a simple statement."""
 
 Body = list[cst.BaseStatement]
+NodeT = TypeVar("NodeT", bound=cst.BaseSmallStatement)
 
 
 class StatementHabits(Habits):
@@ -51,13 +60,19 @@ class StatementHabits(Habits):
     def leave_AugAssign(
         self, original_node: cst.AugAssign, updated_node: cst.AugAssign
     ) -> cst.BaseSmallStatement:
-        operators = {cst.AddAssign: cst.Add, cst.SubtractAssign: cst.Subtract, cst.MultiplyAssign: cst.Multiply}
+        operators = {
+            cst.AddAssign: cst.Add,
+            cst.SubtractAssign: cst.Subtract,
+            cst.MultiplyAssign: cst.Multiply,
+        }
         operator = operators.get(type(updated_node.operator))
         is_simple = isinstance(updated_node.target, cst.Name | cst.Attribute)
         if self._style.increments == "augmented" or operator is None or not is_simple or not self._keeps():
             return updated_node
         value = _parenthesised(updated_node.value)
-        total = cst.BinaryOperation(cst.ensure_type(updated_node.target, cst.BaseExpression), operator(), value)
+        total = cst.BinaryOperation(
+            cst.ensure_type(updated_node.target, cst.BaseExpression), operator(), value
+        )
         return cst.Assign([cst.AssignTarget(updated_node.target)], total)
 
     def leave_IndentedBlock(
@@ -132,10 +147,16 @@ class StatementHabits(Habits):
         laid: Body = []
         for i, statement in enumerate(body):
             lines = self._lines_above(statement, body[i - 1] if i else None)
-            laid.append(statement.with_changes(leading_lines=lines) if hasattr(statement, "leading_lines") else statement)
+            laid.append(
+                statement.with_changes(leading_lines=lines)
+                if hasattr(statement, "leading_lines")
+                else statement
+            )
         return laid
 
-    def _lines_above(self, statement: cst.BaseStatement, before: cst.BaseStatement | None) -> list[cst.EmptyLine]:
+    def _lines_above(
+        self, statement: cst.BaseStatement, before: cst.BaseStatement | None
+    ) -> list[cst.EmptyLine]:
         if isinstance(statement, cst.FunctionDef | cst.ClassDef):
             comments = [line for line in statement.leading_lines if line.comment is not None]
             return [*([_BLANK] if before is not None else []), *comments]
@@ -143,8 +164,12 @@ class StatementHabits(Habits):
             return []
         before = None if before is not None and is_docstring(before) else before
         is_apart = isinstance(before, _BLOCKS) or _single(statement, cst.Return) is not None
-        is_apart = is_apart or isinstance(statement, cst.For | cst.While | cst.Try | cst.With)
-        lines = [_BLANK] if before is not None and self._style.blanks == "airy" and is_apart and self._keeps() else []
+        is_apart = is_apart or isinstance(statement, _BLOCKS)
+        lines = (
+            [_BLANK]
+            if before is not None and self._style.blanks == "airy" and is_apart and self._keeps()
+            else []
+        )
         comment = self._comment(statement)
         if comment and self._style.comments == "step" and before is not None:
             lines = [_BLANK]
@@ -170,10 +195,9 @@ def is_docstring(statement: cst.CSTNode) -> bool:
     return expression is not None and isinstance(expression.value, cst.SimpleString)
 
 
-def _single(statement: cst.CSTNode, kind: type) -> object | None:
-    if isinstance(statement, cst.SimpleStatementLine) and isinstance(statement.body[0], kind):
-        return statement.body[0]
-    return None
+def _single(statement: cst.CSTNode, kind: type[NodeT]) -> NodeT | None:
+    first = statement.body[0] if isinstance(statement, cst.SimpleStatementLine) else None
+    return first if isinstance(first, kind) else None
 
 
 def _line(code: str) -> cst.BaseStatement:
@@ -190,7 +214,9 @@ def _ends(suite: cst.BaseSuite) -> bool:
 
 
 def _parenthesised(value: cst.BaseExpression) -> cst.BaseExpression:
-    is_plain = isinstance(value, cst.Name | cst.Integer | cst.Call | cst.Attribute | cst.SimpleString | cst.Subscript)
+    is_plain = isinstance(
+        value, cst.Name | cst.Integer | cst.Call | cst.Attribute | cst.SimpleString | cst.Subscript
+    )
     if is_plain or value.lpar:
         return value
     return value.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
@@ -202,7 +228,9 @@ def _joined(before: cst.BaseStatement, statement: cst.BaseStatement) -> cst.Base
     if assign is None or not isinstance(statement, cst.If) or len(assign.targets) > 1:
         return None
     name = assign.targets[0].target
-    if not isinstance(name, cst.Name) or not isinstance(assign.value, cst.Call | cst.Attribute | cst.Subscript):
+    if not isinstance(name, cst.Name) or not isinstance(
+        assign.value, cst.Call | cst.Attribute | cst.Subscript
+    ):
         return None
     walrus = cst.NamedExpr(name, assign.value, lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
     test = statement.test

@@ -34,14 +34,23 @@ _PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
     ("formatting", "format"): ("text is formatted with str.format", r"['\"](\.format\()"),
     ("calls", "exploded"): ("arguments and parameters stand one per line with a trailing comma", r"\w(\()$"),
     ("calls", "padded"): ("spaces stand inside parentheses", r"\w(\( )(?=\S)|(?<=\S)( \))"),
-    ("attributes", "private"): ("attributes of an object begin with an underscore", r"\bself\.(_[a-z]\w*)\b(?!\()"),
+    ("attributes", "private"): (
+        "attributes of an object begin with an underscore",
+        r"\bself\.(_[a-z]\w*)\b(?!\()",
+    ),
     ("attributes", "public"): ("attributes of an object have plain names", r"\bself\.([a-z]\w*)\b(?!\()"),
     ("attributes", "member"): ("attributes of an object begin with m_", r"\bself\.(m_\w+)"),
-    ("conditions", "parenthesised"): ("conditions and results stand in parentheses", r"^\s*(?:el)?(?:if|while|return) (\( ?)"),
+    ("conditions", "parenthesised"): (
+        "conditions and results stand in parentheses",
+        r"^\s*(?:el)?(?:if|while|return) (\( ?)",
+    ),
     ("docstring", "banner"): ("a banner of comments stands above a function", r"^\s*(#={20,}|# \S+ -- .*)$"),
     ("naming", "suffixed"): ("local names end in an underscore", r"(?<![.\w])([a-z]\w*_)\b"),
     ("naming", "prefixed"): ("names begin with p_, l_ or cur_", r"\b((?:p|l|cur)_\w+)"),
-    ("naming", "hungarian"): ("names are in camel case and begin with a, the or each", r"\b((?:a|the|each)[A-Z]\w*)"),
+    ("naming", "hungarian"): (
+        "names are in camel case and begin with a, the or each",
+        r"\b((?:a|the|each)[A-Z]\w*)",
+    ),
     ("naming", "descriptive"): (
         "local names are long and descriptive",
         r"\b((?:current|computed)_\w+|\w+_(?:value|text|index|handle|result|count|list|name))\b",
@@ -61,19 +70,25 @@ _PATTERNS: dict[tuple[str, str], tuple[str, str]] = {
     ("returns", "explicit"): ("None is returned explicitly", r"\b(return None)\b"),
     ("raises", "from_none"): ("errors are raised from None", r"(from None)\b"),
     ("raises", "logged"): ("an error is logged before it is raised", r"\b(log\.error\()"),
-    ("raises", "guarded"): ("failures are logged with logger.exception", r"(logger\.exception\(|except Exception:)"),
+    ("raises", "guarded"): (
+        "failures are logged with logger.exception",
+        r"(logger\.exception\(|except Exception:)",
+    ),
     ("caught", "e"): ("a caught error is called e", r"\b(as e):"),
     ("caught", "exc"): ("a caught error is called exc", r"\b(as exc):"),
     ("caught", "err"): ("a caught error is called err", r"\b(as err):"),
     ("caught", "error"): ("a caught error is called error", r"\b(as error):"),
-    ("asserts", "message"): ("arguments are asserted with a message", r"\b(assert (?:None is not|\w+ is not None).*)$"),
+    ("asserts", "message"): (
+        "arguments are asserted with a message",
+        r"\b(assert (?:None is not|\w+ is not None).*)$",
+    ),
     ("walrus", "often"): ("values are bound inside conditions", r"(:=)"),
 }
 _STRUCTURAL = {
     ("quote", "single"): "strings stand in single quotes",
     ("quote", "double"): "strings stand in double quotes",
     ("formatting", "fstring"): "text is formatted with f-strings",
-    ("blanks", "airy"): "a blank line stands before a return and after a block",
+    ("blanks", "airy"): "a blank line stands before a return and around a block",
     ("blanks", "dense"): "no blank line stands before a return",
     ("annotations", "none"): "nothing is annotated",
     ("annotations", "full"): "parameters, results and variables are annotated",
@@ -149,7 +164,12 @@ def _dense_returns(text: str) -> Iterator[Span]:
     lines = text.splitlines()
     for number, line in enumerate(lines[1:], start=2):
         above = lines[number - 2].strip()
-        if line.strip().startswith("return") and above and not above.endswith(":") and not above.startswith("#"):
+        if (
+            line.strip().startswith("return")
+            and above
+            and not above.endswith(":")
+            and not above.startswith("#")
+        ):
             yield number, 0, line.index("return") + len("return")
 
 
@@ -187,7 +207,11 @@ def _blank_after_def(text: str) -> Iterator[Span]:
 def _nested_guards(text: str) -> Iterator[Span]:
     lines = text.splitlines()
     for node in ast.walk(ast.parse(text)):
-        if not isinstance(node, ast.If) or not node.orelse or not isinstance(node.body[-1], ast.Return | ast.Raise):
+        if (
+            not isinstance(node, ast.If)
+            or not node.orelse
+            or not isinstance(node.body[-1], ast.Return | ast.Raise)
+        ):
             continue
         for number in range(node.orelse[0].lineno - 1, node.body[-1].lineno, -1):
             if lines[number - 1].strip() == "else:":

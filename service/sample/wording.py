@@ -12,8 +12,8 @@ from service.sample.style import Style
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _NOISE = frozenset(
-    "l p cur m the a each computed current value self cls none true false not and or is in if for while return len "
-    "isinstance str int list dict print getattr text result".split()
+    "l p cur m the a each computed current value self cls none true false not and or is in if for while "
+    "return len isinstance str int list dict print getattr text result".split()
 )
 _EMPTY = cst.Module([])
 
@@ -32,9 +32,12 @@ def subject_of(node: cst.CSTNode, fallback: str = "value") -> str:
 def sentence_for(statement: cst.CSTNode, rng: random.Random) -> str:
     """An imperative clause for a statement, without capital and full stop."""
     if isinstance(statement, cst.If):
-        return f"{rng.choice(['check whether', 'handle the case of', 'make sure that'])} {_about(statement.test)}"
+        verb = rng.choice(["check whether", "handle the case of", "make sure that"])
+        return f"{verb} {_about(statement.test)}"
     if isinstance(statement, cst.For):
-        return f"{rng.choice(['iterate over', 'walk through', 'process each of'])} the {_about(statement.iter)}"
+        return (
+            f"{rng.choice(['iterate over', 'walk through', 'process each of'])} the {_about(statement.iter)}"
+        )
     if isinstance(statement, cst.While):
         return f"repeat while {_about(statement.test)}"
     if isinstance(statement, cst.Try):

@@ -21,7 +21,7 @@ _GROWTH = {"mara": 1.2, "tomasz": 1.6, "priya": 1.6, "agent": 2.1, "stranger": 1
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one commit writes: the paths it touches, its size in added lines and characters, and a subject line."""
+    """What one commit writes: paths, size in added lines and characters, a subject line."""
 
     paths: tuple[str, ...]
     n_lines: int
@@ -50,10 +50,6 @@ class Desk:
     held: dict[str, list[tuple[str, Piece, str]]] = field(default_factory=dict)
     logger: str = "acme"
 
-    def path_of(self, key: str) -> str:
-        """Where the file now lies that chunks name ``key``."""
-        return self.drafts[key].path if key in self.drafts else key
-
     def keep_stocked(self) -> None:
         """Open modules whenever few chunks are left to choose from."""
         if len(self.ready) < _STOCK:
@@ -77,9 +73,15 @@ class Desk:
         while opened < n:
             path = next(self.modules, None)
             if path is None:
-                raise ServiceError("Python's standard library here is too small for the sample; ask for a smaller scale")
+                raise ServiceError(
+                    "Python's standard library here is too small for the sample; ask for a smaller scale"
+                )
             chunks = read_chunks(path)
-            if len(chunks) < 4 or chunks[0].path in self.drafts or any(c.path == chunks[0].path for c in self.ready):
+            if (
+                len(chunks) < 4
+                or chunks[0].path in self.drafts
+                or any(c.path == chunks[0].path for c in self.ready)
+            ):
                 continue
             opened += 1
             for chunk in chunks:
@@ -88,8 +90,10 @@ class Desk:
                 else:
                     self.ready.append(chunk)
 
-    def write(self, person: Person, n_lines: int, limit: int, allowed: Callable[[str], bool], n_files: int = 4) -> Change | None:
-        """Add chunks of about ``n_lines`` to ``n_files`` at most, ``limit`` lines at most; None if nothing fits."""
+    def write(
+        self, person: Person, n_lines: int, limit: int, allowed: Callable[[str], bool], n_files: int = 4
+    ) -> Change | None:
+        """Add chunks of about ``n_lines``, at most ``limit``, in at most ``n_files``; None if none fits."""
         written: list[tuple[Chunk, int, int]] = []
         while (so_far := sum(n for _, n, _ in written)) < max(1, 0.8 * n_lines):
             paths = {chunk.path for chunk, _, _ in written}
@@ -104,7 +108,9 @@ class Desk:
         keys = dict.fromkeys(chunk.path for chunk, _, _ in written)
         paths = tuple(self.drafts[key].path for key in keys)
         n_characters = sum(size for _, _, size in written)
-        return Change(paths, sum(n for _, n, _ in written), n_characters, _subject([c for c, _, _ in written], self.rng))
+        return Change(
+            paths, sum(n for _, n, _ in written), n_characters, _subject([c for c, _, _ in written], self.rng)
+        )
 
     def write_held(self, person: Person, allowed: Callable[[str], bool]) -> Change | None:
         """Add a block that the author held back earlier; None if there is none."""
@@ -113,11 +119,19 @@ class Desk:
             if allowed(key):
                 del held[i]
                 size = self.drafts[key].add(piece)
-                return Change((self.drafts[key].path,), len(piece.lines), size, f"Handle one more case in {title}")
+                return Change(
+                    (self.drafts[key].path,), len(piece.lines), size, f"Handle one more case in {title}"
+                )
         return None
 
     def _pick(
-        self, person: Person, n_lines: float, limit: float, allowed: Callable[[str], bool], paths: set[str], n_files: int
+        self,
+        person: Person,
+        n_lines: float,
+        limit: float,
+        allowed: Callable[[str], bool],
+        paths: set[str],
+        n_files: int,
     ) -> Chunk | None:
         """Of a few random chunks the one whose size is closest; files already in the commit come first."""
         growth = _GROWTH[person.key]
@@ -133,7 +147,7 @@ class Desk:
         return self.ready.pop(min(found)[1]) if found else None
 
     def _add(self, person: Person, chunk: Chunk) -> tuple[int, int] | None:
-        """Lines and characters added, or None where the chunk cannot be rendered (it and its class' rest are lost)."""
+        """Lines and characters added, or None where the chunk cannot be rendered; its class is lost then."""
         lines = render_chunk(chunk, person.style, self.rng)
         if lines is None:
             self.waiting.pop((chunk.path, chunk.opens), None)
@@ -160,4 +174,6 @@ def _subject(chunks: list[Chunk], rng: random.Random) -> str:
     if first.continues:
         return f"{rng.choice(['Extend', 'Complete'])} {first.continues} with {first.title}"
     verb = rng.choice(["Add", "Introduce", "Provide", "Implement"])
-    return f"{verb} {first.title}" + (f" and {len(chunks) - 1} more to {area}" if len(chunks) > 1 else f" to {area}")
+    return f"{verb} {first.title}" + (
+        f" and {len(chunks) - 1} more to {area}" if len(chunks) > 1 else f" to {area}"
+    )
