@@ -110,11 +110,13 @@ def stages() -> Iterator[Callable[[Stage], None]]:
         TextColumn("{task.fields[speed]}", style="dim"), TimeElapsedColumn(),
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
+    told: set[str] = set()
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
 
         def report(stage: Stage) -> None:
             if not console.is_terminal:
-                if stage.total is not None and stage.done >= stage.total:
+                if stage.total is not None and stage.done >= stage.total and stage.name not in told:
+                    told.add(stage.name)
                     note(f"{stage.name}: {'found' if stage.is_stored else 'done'}")
                 return
             if stage.name not in tasks:

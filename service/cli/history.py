@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.console import HERE, Home, Repo, commits, find_repository, note, output, settings_for, show
+from service.cli.console import HERE, Home, Repo, commits, find_repository, note, settings_for, show
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def ingest(
     """Read what is new in a repository's history."""
     from service.flows.ingest import contribution_store
     from service.flows.ingest import ingest as run
-    from service.reports.profile_summary import render_ledger
+    from service.reports.history import render_ledger
     from service.reports.wording import plural
 
     settings, repository = settings_for(home), find_repository(repo)
@@ -37,9 +37,7 @@ def ingest(
     if found.is_restarted:
         note("The history had been rewritten; it was read again from the start.")
     show(f"{plural(found.n_new, 'new contribution')} by {plural(len(found.authors), 'author')} in all.\n")
-    dropped = {reason.value: tally.lines for reason, tally in found.ledger.dropped.items()}
-    output().print("Added lines kept and left out:")
-    show(render_ledger(dropped, found.ledger.kept.lines))
+    show(render_ledger(found.ledger))
     for sentence in found.ledger.notes:
         note(sentence)
 
@@ -47,7 +45,7 @@ def ingest(
 def authors(repo: Repo = HERE, home: Home = None) -> None:
     """List the authors of an ingested repository, by name, with the evidence for each."""
     from service.flows.ingest import load_ingested
-    from service.reports.people import render_authors
+    from service.reports.history import render_authors
 
     show(render_authors(load_ingested(find_repository(repo), settings_for(home)).authors))
 

@@ -31,6 +31,8 @@ _CHARACTERS_PER_TOKEN = 5
 """More than a token has on average, so that the text never falls short of its budget."""
 _LARGEST_FILE = 200_000
 _MOST_LINES = 120
+_MOST_OF_A_FILE = 400
+"""Lines read of one file, so that no file makes up much of the whole."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _files(source: Path, seed: int) -> Iterator[Path]:
 def _hunks_of(file: Path, source: Path, sizes: Sequence[int], seed: int) -> Iterator[Passage]:
     """A file cut into hunks of the given sizes, each with three lines of context and its section."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").splitlines()[:_MOST_OF_A_FILE]
     except (OSError, UnicodeDecodeError):
         return
     path = file.relative_to(source).as_posix()

@@ -105,7 +105,7 @@ def prepare(
     enrolled = enrol(ingested.store, ingested.authors, choice)
     slices = Slices.of(*slice_team(enrolled.corpus, config.drift))
     check_history(slices, config)
-    foreign = _part_foreign(_foreign_for(slices, settings, config), config)
+    foreign = _part_foreign(_foreign_for(slices, settings, config))
     report(Stage("load the base", 0, None))
     routed = load_routed(settings, config.base, config.revision, config.adapter.scale)
     store = ArtifactStore(settings.home)
@@ -150,13 +150,30 @@ def _foreign_for(slices: Slices, settings: Settings, config: ProfileConfig) -> F
     return read_foreign(settings.null_repo, sizes, n_tokens, config.adapter.seed)
 
 
-def _part_foreign(foreign: ForeignCode | None, config: ProfileConfig) -> NullCode:
+def _part_foreign(foreign: ForeignCode | None) -> NullCode:
     """Train, dev and power shares of the foreign code, by file or commit."""
     if foreign is None:
         return NullCode("", None, None, ())
-    del config
-    train, dev, power = foreign.corpus.split_by_time((0.7, 0.1, 0.2))
+    train, dev, power = _split_by_size(foreign.corpus, _FOREIGN_SHARES)
     return NullCode(foreign.name, train, dev, power.passages)
+
+
+_FOREIGN_SHARES = (0.72, 0.08, 0.2)
+"""Foreign code for the null's training, its stopping, and the power curve."""
+
+
+def _split_by_size(corpus: Corpus, shares: tuple[float, ...]) -> tuple[Corpus, ...]:
+    """Whole groups dealt out so that every part has its share of text from the first groups on."""
+    parts: list[list[str]] = [[] for _ in shares]
+    sizes = [0.0 for _ in shares]
+    characters: dict[str, int] = {}
+    for passage in corpus:
+        characters[passage.group] = characters.get(passage.group, 0) + len(passage.marked)
+    for group, size in sorted(characters.items(), key=lambda item: -item[1]):
+        neediest = min(range(len(shares)), key=lambda part: (sizes[part] + size) / shares[part])
+        parts[neediest].append(group)
+        sizes[neediest] += size
+    return tuple(corpus.where_groups(part) for part in parts)
 
 
 def _make_team_signature(bench: Bench, plan: Plan, trained: Trained) -> str:

@@ -178,11 +178,6 @@ def render(summary: ProfileSummary) -> RenderableType:
     return Group(*parts)
 
 
-def render_ledger(ledger: dict[str, int], n_lines: int) -> RenderableType:
-    """The ledger alone for a terminal."""
-    return _grid(ledger_rows(ledger, n_lines))
-
-
 def _grid(rows: tuple[tuple[str, str], ...]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
