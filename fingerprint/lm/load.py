@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from tokenizers import processors
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as hf_logging
 
 from fingerprint import FingerprintError
@@ -89,7 +89,8 @@ def load_base(
             source, dtype=dtype, attn_implementation="sdpa", trust_remote_code=False,
             use_safetensors=True, **options,
         )
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+        # not AutoTokenizer: for model_type qwen2 it rebuilds Qwen's own pre-tokenizer over ours
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(source, **options)
     except (OSError, ValueError, SafetensorError) as error:
         raise BaseModelError(f"Cannot load the base model {name!r}: {error}") from error
     nn.Module.to(model, device)
