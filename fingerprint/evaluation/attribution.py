@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from fingerprint.evaluation.protocol import Sample
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
+from fingerprint.routing.scan import scan
 
 Progress = Callable[[int], None]
 """Called with the number of tokens just done."""
@@ -93,3 +94,25 @@ def alm_scores(
     """
     own = np.stack([log_probs[author] - log_probs[reference] for author in authors], axis=1)
     return own / np.maximum(n_scored, 1)[:, None]
+
+
+def scan_samples(
+    routed: RoutedModel,
+    team: RouteWeights,
+    differences: Sequence[RouteWeights],
+    read: SampleRows,
+    *,
+    progress: Progress = _silent,
+) -> Float[np.ndarray, "n k s"]:
+    """First-order log-ratio of every difference by site, nats per scored token, from one backward pass.
+
+    All source positions count, so that the sum over sites is the first-order log p_author - log p_team.
+    """
+    found = np.zeros((len(read.n_scored), len(differences), len(routed.sites)))
+    for index in np.flatnonzero(read.n_scored):
+        rows = [read.rows[i] for i in np.flatnonzero(read.owner == index)]
+        one = scan(routed, team, rows)
+        for k, difference in enumerate(differences):
+            found[index, k] = one.by_route(difference).sum(axis=1) / one.n_scored
+        progress(sum(len(row) for row in rows))
+    return found

@@ -75,8 +75,8 @@ def _n_lines(text: str) -> int:
 class EnrolmentRule:
     """Least material of an author, and how many authors at most (evaluation.md section 4.6)."""
 
-    least_train_samples: int = 60
-    least_train_commits: int = 30
+    least_samples: int = 60
+    least_commits: int = 30
     least_test_samples: int = 10
     most_authors: int = 10
 
@@ -90,8 +90,8 @@ class Standing:
     """
 
     author: str
-    train_samples: int
-    train_commits: int
+    samples_before: int
+    commits_before: int
     test_samples: int
     test_commits: int
     reason: str
@@ -103,12 +103,16 @@ class Standing:
 
 
 def enrol_authors(
-    train: Sequence[Sample], test: Sequence[Sample], rule: EnrolmentRule = EnrolmentRule()
+    before: Sequence[Sample], test: Sequence[Sample], rule: EnrolmentRule = EnrolmentRule()
 ) -> list[Standing]:
-    """The standing of every author seen, most training samples first."""
-    authors = {sample.author for sample in (*train, *test) if sample.author}
-    rows = [_standing(author, train, test, rule) for author in authors]
-    rows.sort(key=lambda row: (-row.train_samples, row.author))
+    """The standing of every author seen, most samples before the cut first.
+
+    Args:
+        before: samples before the cut. test: after it.
+    """
+    authors = {sample.author for sample in (*before, *test) if sample.author}
+    rows = [_standing(author, before, test, rule) for author in authors]
+    rows.sort(key=lambda row: (-row.samples_before, row.author))
     n_enrolled, done = 0, []
     for row in rows:
         n_enrolled += row.is_enrolled
@@ -119,24 +123,24 @@ def enrol_authors(
     return done
 
 
-def _standing(author: str, train: Sequence[Sample], test: Sequence[Sample], rule: EnrolmentRule) -> Standing:
-    own_train = [sample for sample in train if sample.author == author]
+def _standing(author: str, before: Sequence[Sample], test: Sequence[Sample], rule: EnrolmentRule) -> Standing:
+    own = [sample for sample in before if sample.author == author]
     own_test = [sample for sample in test if sample.author == author]
-    n_commits = len({sample.group for sample in own_train})
+    n_commits = len({sample.group for sample in own})
     needs = (
-        (len(own_train), rule.least_train_samples, "training samples"),
-        (n_commits, rule.least_train_commits, "training commits"),
+        (len(own), rule.least_samples, "samples before the cut"),
+        (n_commits, rule.least_commits, "commits before the cut"),
         (len(own_test), rule.least_test_samples, "test samples"),
     )
     lacking = [f"{seen} of {least} {what}" for seen, least, what in needs if seen < least]
     return Standing(
-        author, len(own_train), n_commits, len(own_test), len({s.group for s in own_test}), ", ".join(lacking)
+        author, len(own), n_commits, len(own_test), len({s.group for s in own_test}), ", ".join(lacking)
     )
 
 
 def _refused(row: Standing, reason: str) -> Standing:
     return Standing(
-        row.author, row.train_samples, row.train_commits, row.test_samples, row.test_commits, reason
+        row.author, row.samples_before, row.commits_before, row.test_samples, row.test_commits, reason
     )
 
 

@@ -23,8 +23,8 @@ class AuthorRow(_Frozen):
     """One author's standing; ``reason`` says why they take no part, "" for those who do."""
 
     author: str
-    train_samples: int
-    train_commits: int
+    samples_before: int
+    commits_before: int
     test_samples: int
     test_commits: int
     reason: str = ""
@@ -36,6 +36,7 @@ class AdapterRow(_Frozen):
     Attributes:
         kind: "team", "author" or "null". name: author key, "team", or what the null was trained on.
         scored_tokens: targets seen in training, with repetition; text_tokens: distinct ones.
+        improved: whether any step beat the start on dev; if not, the start was kept.
         base_loss, team_loss, own_loss: dev loss of base, team and this adapter; None where not measured.
     """
 
@@ -45,10 +46,10 @@ class AdapterRow(_Frozen):
     text_tokens: int
     epochs: float
     steps: int
+    improved: bool
     base_loss: float | None
     team_loss: float | None
     own_loss: float | None
-    seconds: float
 
 
 class LossMatrix(_Frozen):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fingerprint.evaluation.attribution import alm_scores, sample_log_probs, tokenize_samples
+from fingerprint.evaluation.attribution import alm_scores, sample_log_probs, scan_samples, tokenize_samples
 from fingerprint.evaluation.protocol import samples_of
 from fingerprint.lm.pair import RoutedModel, scored_log_probs
 from fingerprint.lm.routes import random_routes
@@ -57,3 +57,24 @@ def test_a_cap_keeps_whole_windows(tiny_base, samples) -> None:
     assert len(capped.rows) == 2 < len(full.rows)
     assert (capped.n_scored >= 5).all()
     assert (capped.n_scored < full.n_scored).all()
+
+
+def test_the_scan_is_the_derivative_of_the_exact_log_ratio(tiny_base, samples) -> None:
+    routed = RoutedModel(tiny_base, random_routes(tiny_base, 2, 0), scale=1.5)
+    torch.manual_seed(2)
+    zero = routed.zero_weights()
+    team = {site: torch.randn_like(b) * 0.1 for site, b in zero.items()}
+    directions = [{site: torch.randn_like(b) for site, b in zero.items()} for _ in range(2)]
+    read = tokenize_samples(routed, samples, max_tokens=24)  # several windows a sample
+    step = 1e-3
+    states = {
+        f"{k}{sign}": {site: team[site] + sign * step * d[site] for site in d}
+        for k, d in enumerate(directions)
+        for sign in (1, -1)
+    }
+    exact = sample_log_probs(routed, states, read)
+    scan = scan_samples(routed, team, directions, read)
+    assert scan.shape == (2, 2, len(routed.sites))
+    for k in range(2):
+        slope = (exact[f"{k}1"] - exact[f"{k}-1"]) / (2 * step) / read.n_scored
+        np.testing.assert_allclose(scan[:, k].sum(axis=1), slope, rtol=2e-2, atol=2e-3)

@@ -50,15 +50,15 @@ def many(author: str, n: int, *, start: float = 0.0) -> list[Passage]:
 
 
 def test_enrolment_names_what_is_missing() -> None:
-    rule = EnrolmentRule(least_train_samples=3, least_train_commits=2, least_test_samples=1, most_authors=1)
+    rule = EnrolmentRule(least_samples=3, least_commits=2, least_test_samples=1, most_authors=1)
     train = samples_of(many("ann", 4) + many("bob", 5) + many("cid", 2) + many("dot", 9))
     test = samples_of(many("ann", 1, start=100) + many("bob", 1, start=100) + many("cid", 1, start=100))
     rows = {row.author: row for row in enrol_authors(train, test, rule)}
     assert [author for author, row in rows.items() if row.is_enrolled] == ["bob"]
     assert rows["dot"].reason == "0 of 1 test samples"
-    assert rows["cid"].reason == "2 of 3 training samples"
+    assert rows["cid"].reason == "2 of 3 samples before the cut"
     assert rows["ann"].reason == "only the 1 with the most samples take part"
-    assert (rows["bob"].train_samples, rows["bob"].train_commits, rows["bob"].test_samples) == (5, 5, 1)
+    assert (rows["bob"].samples_before, rows["bob"].commits_before, rows["bob"].test_samples) == (5, 5, 1)
 
 
 def test_caps_take_the_newest_or_spread_evenly() -> None:

@@ -1,0 +1,84 @@
+"""Every dial and cap of an evaluation. The caps bound its time; what they cut off is said in the result."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fingerprint.config import AdapterConfig, DriftConfig, ProfileConfig
+from fingerprint.evaluation.protocol import EnrolmentRule
+
+Count = Annotated[int, Field(gt=0)]
+
+
+class EvaluationConfig(BaseModel):
+    """How one repository is evaluated (evaluation.md section 4)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slices: tuple[float, float, float, float] = (0.56, 0.07, 0.07, 0.3)
+    """Shares of human commits, oldest first: train, dev, calibration | the global cut | test."""
+    tokens: Count = 150_000
+    """Scored-token budget of every author, the newest text first; the team's is twice it."""
+    n_null_sets: Annotated[int, Field(ge=0)] = 3
+    """Sets of adapters trained on authors shuffled by commit."""
+    least_samples: Count = 60
+    """Hunk samples an author needs before the cut (evaluation.md section 4.6)."""
+    least_commits: Count = 30
+    """Commits an author needs before the cut."""
+    least_test_samples: Count = 10
+    """Hunk samples an author needs after the cut."""
+    most_authors: Count = 10
+    """Authors at most, those with the most training samples."""
+    ngram_samples: Count = 400
+    """Newest training samples an author gives the n-grams (the published anchors' own cap)."""
+    dev_samples: Count = 600
+    """Dev samples the site weights are fitted on, evenly over authors."""
+    test_samples: Count = 600
+    """Test samples, evenly over authors."""
+    sample_tokens: Count = 384
+    """Scored tokens read of one sample: windows beyond are left out, for every model alike."""
+    loss_tokens: Count = 6_000
+    """Dev tokens of each author in the loss matrix, the newest."""
+    drift_commits: Count = 200
+    """Commits each of dev, calibration, the team's test and the foreign test that drift is measured on."""
+    commit_tokens: Count = 800
+    """Scored tokens read of one commit when drift is measured."""
+    least_commit_tokens: Count = 60
+    """Smaller commits are not scored, on either side."""
+    n_draws: Count = 1000
+    """Bootstrap draws."""
+    seed: int = 0
+    """Order of training data, and what random caps choose."""
+
+    @classmethod
+    def fast(cls) -> EvaluationConfig:
+        """A smaller run: 30k tokens an author, one null set, smaller caps."""
+        return cls(
+            tokens=30_000,
+            n_null_sets=1,
+            dev_samples=300,
+            test_samples=300,
+            drift_commits=80,
+            loss_tokens=3_000,
+        )
+
+    @property
+    def enrolment(self) -> EnrolmentRule:
+        """The least material of an author."""
+        return EnrolmentRule(
+            self.least_samples, self.least_commits, self.least_test_samples, self.most_authors
+        )
+
+    def profile(self, base: str, revision: str | None) -> ProfileConfig:
+        """The dials of the profile that is evaluated."""
+        adapter = AdapterConfig(author_tokens=self.tokens, team_tokens=2 * self.tokens, seed=self.seed)
+        least = min(adapter.least_team_tokens, self.tokens)
+        adapter = adapter.model_copy(update={"least_team_tokens": least})
+        drift = DriftConfig(
+            slices=self.slices, commit_tokens=self.commit_tokens, least_tokens=self.least_commit_tokens
+        )
+        return ProfileConfig(
+            base=base, revision=revision, adapter=adapter, drift=drift, n_null_sets=self.n_null_sets
+        )

@@ -1,0 +1,97 @@
+"""One repository's evaluation: who wrote it, is it the team's, and do the p-values hold.
+
+The protocol is evaluation.md section 4:
+
+history -> global cut -> team B and authors' D through the profile's own code -> the same test samples
+scored by character n-grams (B1), per-author perplexity (B7) and the routes -> foreign commits against the
+team's later ones. Every model result is an artifact, so that a killed or repeated run goes on where it
+stopped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fingerprint.evaluation.config import EvaluationConfig
+from fingerprint.evaluation.protocol import Standing
+from fingerprint.evaluation.results import AuthorRow, Evaluation
+from service.flows.evaluation.text import choose_material, read_history_of
+from service.flows.training import Progress, Stage
+from service.settings import Settings
+
+MOST_AUTHOR_ROWS = 20
+
+
+def evaluate(
+    repository: Path, foreign: Path | None, settings: Settings, config: EvaluationConfig,
+    report: Progress = lambda _: None,
+) -> Evaluation:  # fmt: skip
+    """Evaluate one repository, with another one as foreign code.
+
+    Args:
+        foreign: None leaves out foreign diffs and the null team.
+
+    Raises:
+        ConnectorError: a repository cannot be read.
+        FingerprintError: too little code, or a base that cannot be loaded.
+    """
+    from service.flows.evaluation.attribution import attribute
+    from service.flows.evaluation.detection import detect
+    from service.flows.evaluation.setup import loss_tables, set_up
+
+    report(Stage("read history", 0, None))
+    history = read_history_of(repository, settings, config)
+    other = None if foreign is None else read_history_of(foreign, settings, config)
+    material = choose_material(history, config)
+    setup = set_up(repository, history, other, material, settings=settings, config=config, report=report)
+    adapters, losses = loss_tables(setup)
+    if len(setup.material.authors) >= 2:
+        attribution, contrasts, nulls = attribute(setup)
+    else:
+        attribution, contrasts, nulls = [], [], []
+        setup.notes.append("fewer than two authors stand on both sides of the cut: no attribution")
+    foreign_rows, flagged, drift = detect(setup)
+    base, routes = setup.bench.routed.base, setup.bench.routed.routes
+    sizes = {"dev_samples": len(setup.material.dev), "test_samples": len(setup.material.test)}
+    return Evaluation(
+        repository=_name(repository),
+        foreign=None if foreign is None else _name(foreign),
+        setting=_setting(config),
+        history=history.facts() | sizes | {"budget_tokens": setup.trained.budget},
+        authors=tuple(_author_row(row) for row in material.standings[:MOST_AUTHOR_ROWS]),
+        adapters=adapters,
+        losses=losses,
+        attribution=tuple(attribution),
+        contrasts=tuple(contrasts),
+        null_attribution=tuple(nulls),
+        foreign_rows=tuple(foreign_rows),
+        flagged=tuple(flagged),
+        drift=drift,
+        provenance={"base": base.name, "revision": base.revision, "routes": routes.digest},
+        notes=tuple(setup.notes),
+        seconds=setup.clock.seconds,
+    )
+
+
+def _name(repository: Path) -> str:
+    """A repository's name: a bare one named "repo" or ".git" goes by its folder."""
+    path = repository.resolve()
+    return path.parent.name if path.name in {"repo", ".git"} else path.name
+
+
+def _setting(config: EvaluationConfig) -> dict[str, float | int | str | bool | None]:
+    plain = config.model_dump(mode="json")
+    return {
+        key: ", ".join(map(str, value)) if isinstance(value, list) else value for key, value in plain.items()
+    }
+
+
+def _author_row(row: Standing) -> AuthorRow:
+    return AuthorRow(
+        author=row.author,
+        samples_before=row.samples_before,
+        commits_before=row.commits_before,
+        test_samples=row.test_samples,
+        test_commits=row.test_commits,
+        reason=row.reason,
+    )

@@ -1,0 +1,1 @@
+"""The phases of an evaluation; ``service.flows.evaluate`` composes them."""

@@ -1,0 +1,148 @@
+"""What an evaluation reads before any model: history, the cut, enrolment, samples, n-grams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from connectors.identity.author import AuthorKind
+from fingerprint.evaluation.baselines import NgramClassifier, fit_ngram_classifier
+from fingerprint.evaluation.config import EvaluationConfig
+from fingerprint.evaluation.protocol import (
+    Sample,
+    Standing,
+    cap_newest,
+    cap_spread,
+    enrol_authors,
+    labels_of,
+    only_authors,
+    samples_of,
+)
+from fingerprint.passage import Corpus
+from service.flows.ingest import Progress, ingest
+from service.flows.team import TeamChoice, enrol
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class History:
+    """One repository's human code, cut by time.
+
+    Attributes:
+        name: the repository's name, for people.
+        slices: train, dev, calibration and test passages of every human author; all of train, dev and
+            calibration is older than all of test.
+        left_out: added lines that are not the team's, by reason.
+        n_authors: human authors seen.
+    """
+
+    name: str
+    slices: tuple[Corpus, ...]
+    left_out: dict[str, int]
+    n_authors: int
+
+    @property
+    def cut(self) -> float:
+        """Author time of the first test commit, seconds since the epoch."""
+        return self.slices[3].passages[0].written_at
+
+    def facts(self) -> dict[str, float | int | str | None]:
+        """Sizes and dates for the table."""
+        names = ("train", "dev", "calibration", "test")
+        found: dict[str, float | int | str | None] = {"authors": self.n_authors}
+        for name, corpus in zip(names, self.slices, strict=True):
+            found[f"{name}_commits"] = len(corpus.groups)
+            found[f"{name}_from"] = date_of(corpus.passages[0].written_at) if len(corpus) else None
+        found["last"] = date_of(self.slices[3].passages[-1].written_at)
+        return found | {f"left out: {reason}": n for reason, n in sorted(self.left_out.items())}
+
+
+def date_of(seconds: float) -> str:
+    """A day, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
+
+
+def read_history_of(
+    repository: Path, settings: Settings, config: EvaluationConfig, progress: Progress | None = None
+) -> History:
+    """Ingest a repository and cut its human history by time.
+
+    Files whose objects are missing (snapshots lack large ones) are left out, and counted.
+
+    Raises:
+        ConnectorError: it cannot be read.
+    """
+    found = ingest(repository, settings, progress, skip_missing=True)
+    enrolled = enrol(found.store, found.authors, TeamChoice())
+    humans = {author.key for author in found.authors if author.kind is AuthorKind.HUMAN}
+    corpus = Corpus(tuple(passage for passage in enrolled.corpus if passage.author in humans))
+    present = {passage.author for passage in corpus}
+    return History(repository.name, corpus.split_by_time(config.slices), enrolled.left_out, len(present))
+
+
+@dataclass(frozen=True)
+class Material:
+    """Who takes part, and on which samples every system is judged.
+
+    Attributes:
+        standings: every author's. authors: those who take part, in column order.
+        train: all their training samples; dev, test: capped. before: all samples before the cut.
+    """
+
+    standings: tuple[Standing, ...]
+    authors: tuple[str, ...]
+    train: tuple[Sample, ...]
+    dev: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+    before: tuple[Sample, ...]
+
+    def labels(self, samples: Sequence[Sample]) -> np.ndarray:
+        """Author columns of samples."""
+        return labels_of(samples, self.authors)
+
+    def narrowed(self, authors: Sequence[str]) -> Material:
+        """The same without the others, for instance those with too few tokens to train on."""
+        kept = tuple(author for author in self.authors if author in set(authors))
+        parts = (tuple(only_authors(part, kept)) for part in (self.train, self.dev, self.test, self.before))
+        return Material(self.standings, kept, *parts)
+
+
+def choose_material(history: History, config: EvaluationConfig) -> Material:
+    """Enrol authors and draw samples; a text that repeats an older one counts once, where it is oldest."""
+    every = samples_of(passage for corpus in history.slices for passage in corpus)
+    slice_of = {group: i for i, corpus in enumerate(history.slices) for group in corpus.groups}
+    parts: list[list[Sample]] = [[], [], [], []]
+    for sample in every:
+        parts[slice_of[sample.group]].append(sample)
+    standings = enrol_authors(parts[0] + parts[1] + parts[2], parts[3], config.enrolment)
+    authors = tuple(row.author for row in standings if row.is_enrolled)
+    train, dev, calibration, test = (only_authors(part, authors) for part in parts)
+    return Material(
+        tuple(standings), authors, tuple(train),
+        tuple(cap_spread(dev, config.dev_samples, config.seed)),
+        tuple(cap_spread(test, config.test_samples, config.seed)),
+        tuple(train + dev + calibration),
+    )  # fmt: skip
+
+
+def fit_ngrams(material: Material, samples: Sequence[Sample], config: EvaluationConfig) -> NgramClassifier:
+    """B1 on the newest samples of every author."""
+    chosen = cap_newest(samples, config.ngram_samples)
+    return fit_ngram_classifier([s.text for s in chosen], material.labels(chosen), len(material.authors))
+
+
+def team_slices(history: History, authors: Sequence[str]) -> tuple[Corpus, ...]:
+    """The four slices with the code of these authors alone; of everyone when there is none to name."""
+    if not authors:
+        return history.slices
+    wanted = set(authors)
+    return tuple(Corpus(tuple(p for p in corpus if p.author in wanted)) for corpus in history.slices)
+
+
+def anonymous(corpus: Corpus) -> Corpus:
+    """The same code with one author: another repository is one null "team"."""
+    return Corpus(tuple(replace(passage, author="") for passage in corpus))

@@ -1,0 +1,188 @@
+"""The evaluation whole, on two small real repositories with planted hands and a tiny base."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from fingerprint.evaluation.config import EvaluationConfig
+from fingerprint.evaluation.results import Evaluation
+from service.flows.evaluate import evaluate
+from service.settings import Settings
+
+DAY = 86_400
+START = 1_700_000_000
+NOUNS = ["order", "user", "batch", "cache", "token", "route", "event", "image", "queue", "price"]
+HANDS = {
+    "Ann": "def get_{a}_{b}(self):\n    {a} = self.{b}\n    return {a}\n\n\n",
+    "Bob": "def fetch{A}{B}(x):\n  if x is None: raise ValueError('{a}')\n  return x['{b}']\n\n",
+    "Cid": "class {A}{B}:\n    # holds the {a}\n    {b}: int = 0\n\n\n",
+}
+
+
+def write(hand: str, n: int, rng: np.random.Generator) -> str:
+    parts = []
+    for _ in range(n):
+        a, b = rng.choice(NOUNS, 2)
+        parts.append(
+            HANDS[hand].format(a=a, b=b, A=a.title(), B=b.title()) + f"{a}_{rng.integers(1e6)} = 1\n"
+        )
+    return "".join(parts)
+
+
+def make_repository(place: Path, hands: list[str], n_commits: int, seed: int) -> Path:
+    """A bare repository in which the hands take turns, one new file a commit, one commit a day."""
+    rng = np.random.default_rng(seed)
+    stream = []
+    for i in range(n_commits):
+        hand = hands[i % len(hands)]
+        text = write(hand, 6, rng).encode()
+        message = f"Add part {i}\n".encode()
+        who = f"{hand} Example <{hand.lower()}@example.org> {START + i * DAY} +0000".encode()
+        stream += [
+            b"commit refs/heads/main\nauthor " + who + b"\ncommitter " + who + b"\n",
+            b"data %d\n%s" % (len(message), message),
+            b"M 100644 inline src/part_%d.py\ndata %d\n%s\n" % (i, len(text), text),
+        ]
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", place], check=True)
+    subprocess.run(["git", "fast-import", "--quiet"], input=b"".join(stream), check=True, cwd=place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def base_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A randomly initialised 2-layer Qwen2 with 300 byte-level tokens."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    torch.set_num_threads(1)
+    directory = tmp_path_factory.mktemp("base")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["def get_order(self):\n    return self.order\n"] * 4, trainer)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(directory)
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=0,
+        initializer_range=0.1,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def repositories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    place = tmp_path_factory.mktemp("repositories")
+    return (
+        make_repository(place / "team.git", ["Ann", "Bob"], 130, 0),
+        make_repository(place / "others.git", ["Cid"], 80, 1),
+    )
+
+
+SMALL = EvaluationConfig(
+    slices=(0.4, 0.2, 0.2, 0.2),
+    tokens=9_000,
+    n_null_sets=1,
+    least_samples=10,
+    least_commits=10,
+    least_test_samples=5,
+    dev_samples=12,
+    test_samples=16,
+    sample_tokens=60,
+    loss_tokens=200,
+    drift_commits=24,
+    commit_tokens=80,
+    least_commit_tokens=30,
+    n_draws=20,
+)
+
+
+def test_evaluation_end_to_end_and_again(
+    repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path, base=str(base_directory))
+    stages: list[tuple[str, bool]] = []
+    found = evaluate(
+        *repositories, settings, SMALL, lambda stage: stages.append((stage.name, stage.is_stored))
+    )
+    assert [row.author for row in found.authors if not row.reason] == [
+        "human:ann-example",
+        "human:bob-example",
+    ]
+    assert {row.kind for row in found.adapters} == {"team", "author", "null"}
+    assert found.losses is not None
+    assert found.losses.columns == ("human:ann-example", "human:bob-example")
+    systems = {(row.system, row.unit): row for row in found.attribution}
+    for name in ("n-grams (B1), train slice", "n-grams (B1), all before the cut"):
+        assert systems[name, "hunk"].auroc.value == 1
+    assert systems["per-author perplexity (B7, ALM)", "commit"].n == 16
+    assert len(found.null_attribution) == 6
+    detectors = {row.system: row for row in found.foreign_rows}
+    assert detectors["n-grams, nearest five (B5)"].auroc.value == 1
+    assert detectors["drift v1 (both, two-sided)"].n_foreign == 16
+    assert [(row.level, row.n) for row in found.flagged[:2]] == [(0.05, 24), (0.1, 24)]
+    assert found.drift["largest_gap_over_bound"] is not None
+    assert json.loads(found.model_dump_json())["repository"] == "team.git"
+    assert not any(is_stored for _, is_stored in stages)
+
+    stages.clear()
+    again = evaluate(
+        *repositories, settings, SMALL, lambda stage: stages.append((stage.name, stage.is_stored))
+    )
+    assert all(is_stored for name, is_stored in stages if name != "read history")
+    assert again.model_copy(update={"seconds": {}}) == found.model_copy(update={"seconds": {}})
+
+
+def test_one_author_alone_is_told_apart_from_foreign_code_only(
+    repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path, base=str(base_directory))
+    config = SMALL.model_copy(update={"most_authors": 1, "n_null_sets": 0})
+    found = evaluate(repositories[0], None, settings, config)
+    assert (found.attribution, found.foreign_rows) == ((), ())
+    assert any("no attribution" in note for note in found.notes)
+    assert found.flagged
+
+
+def test_the_command_prints_tables_and_writes_json(
+    repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import typer
+
+    from service.cli import evaluate as command
+
+    monkeypatch.setenv("ROUTEPRINT_BASE", str(base_directory))
+    monkeypatch.setattr(command, "_config", lambda fast, chosen: SMALL)
+    app = typer.Typer()
+    command.add_to(app)
+    team, others = map(str, repositories)
+    place = tmp_path / "found.json"
+    done = CliRunner().invoke(
+        app, ["--repo", team, "--foreign", others, "--home", str(tmp_path), "--json", str(place)]
+    )
+    assert done.exit_code == 0, done.output
+    for title in ("authors", "adapters", "attribution on the time split", "foreign diffs", "conformal"):
+        assert title in done.output
+    assert Evaluation.model_validate_json(place.read_text()).foreign == "others.git"
