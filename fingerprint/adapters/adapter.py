@@ -60,7 +60,12 @@ class Adapter:
 
     @classmethod
     def of_team(
-        cls, weights: RouteWeights, routed: RoutedModel, *, provenance: Provenance, facts: dict[str, Any],
+        cls,
+        weights: RouteWeights,
+        routed: RoutedModel,
+        *,
+        provenance: Provenance,
+        facts: dict[str, Any],
         kind: Kind = "team",
     ) -> Adapter:
         """An adapter that starts at the base."""
@@ -68,8 +73,14 @@ class Adapter:
 
     @classmethod
     def of_author(
-        cls, difference: RouteWeights, team: RouteWeights, routed: RoutedModel, *,
-        provenance: Provenance, facts: dict[str, Any], kind: Kind = "author",
+        cls,
+        difference: RouteWeights,
+        team: RouteWeights,
+        routed: RoutedModel,
+        *,
+        provenance: Provenance,
+        facts: dict[str, Any],
+        kind: Kind = "author",
     ) -> Adapter:
         """An adapter that starts at a team's B."""
         state = add_weights(team, difference)
@@ -109,11 +120,20 @@ class Adapter:
             difference = {site: _stored(d) for site, d in self.weights.items()}
             save_file(difference, directory / "difference.safetensors")
         _write_json(directory / "adapter_config.json", _peft_config(self.routes, self.scale))
-        _write_json(directory / "facts.json", {
-            "format": FORMAT, "kind": self.kind, "team": self.team, "scale": self.scale,
-            "digest": self.digest, "routes": self.routes.digest, "sites": list(self.routes.sites),
-            "provenance": asdict(self.provenance), "facts": self.facts,
-        })
+        _write_json(
+            directory / "facts.json",
+            {
+                "format": FORMAT,
+                "kind": self.kind,
+                "team": self.team,
+                "scale": self.scale,
+                "digest": self.digest,
+                "routes": self.routes.digest,
+                "sites": list(self.routes.sites),
+                "provenance": asdict(self.provenance),
+                "facts": self.facts,
+            },
+        )
 
     @classmethod
     def load(cls, directory: Path, routes: Routes | None = None) -> Adapter:
@@ -143,7 +163,13 @@ class Adapter:
             routes = Routes(a, provenance.base, provenance.revision)
         state = {site: tensors[f"{_PREFIX}{site}.lora_B.weight"] for site in sites}
         found = cls(
-            stored["kind"], difference or state, state, routes, provenance, stored["scale"], stored["team"],
+            stored["kind"],
+            difference or state,
+            state,
+            routes,
+            provenance,
+            stored["scale"],
+            stored["team"],
             stored["facts"],
         )
         if found.digest != stored["digest"] or routes.digest != stored["routes"]:

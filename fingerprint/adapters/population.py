@@ -46,23 +46,36 @@ class Population:
 
 
 def train_population(
-    routed: RoutedModel, train: Corpus, dev: Corpus, config: AdapterConfig, *,
-    checkpoints: Path | None = None, progress: Progress | None = None,
+    routed: RoutedModel,
+    train: Corpus,
+    dev: Corpus,
+    config: AdapterConfig,
+    *,
+    checkpoints: Path | None = None,
+    progress: Progress | None = None,
 ) -> Population:
     """Train the team, then every author with enough code, all at one budget and data order.
 
     Raises:
         InsufficientCodeError: the team itself has too little code.
     """
-    team = train_team(routed, train, dev, config, checkpoint=_beside(checkpoints, "team"),
-                      progress=_named(progress, ""))
+    team = train_team(
+        routed, train, dev, config, checkpoint=_beside(checkpoints, "team"), progress=_named(progress, "")
+    )
     counts = count_by_author(routed, train, config)
     enrolled, too_little = enough_by_author(counts, config)
     budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
     authors = {
         author: train_author(
-            routed, team, train.where_author(author), dev, config, author=author, budget=budget,
-            checkpoint=_beside(checkpoints, f"author-{number}"), progress=_named(progress, author),
+            routed,
+            team,
+            train.where_author(author),
+            dev,
+            config,
+            author=author,
+            budget=budget,
+            checkpoint=_beside(checkpoints, f"author-{number}"),
+            progress=_named(progress, author),
         )
         for number, author in enumerate(enrolled)
     }
@@ -70,8 +83,14 @@ def train_population(
 
 
 def train_team(
-    routed: RoutedModel, train: Corpus, dev: Corpus, config: AdapterConfig, *, kind: Kind = "team",
-    checkpoint: Path | None = None, progress: Callable[[TrainProgress], None] | None = None,
+    routed: RoutedModel,
+    train: Corpus,
+    dev: Corpus,
+    config: AdapterConfig,
+    *,
+    kind: Kind = "team",
+    checkpoint: Path | None = None,
+    progress: Callable[[TrainProgress], None] | None = None,
 ) -> Adapter:
     """The team's B, on tokens balanced over authors, the most recent first.
 
@@ -87,18 +106,35 @@ def train_team(
     chosen = balanced_windows(windows_by_author(passages, windows), config.team_tokens)
     dev_windows = tokenize_passages(routed.base, dev.passages, config.max_passage_tokens)
     trained = train_adapter(
-        routed, chosen, dev_windows, start=routed.zero_weights(), config=config,
-        budget_tokens=config.team_tokens, checkpoint=checkpoint, progress=progress,
+        routed,
+        chosen,
+        dev_windows,
+        start=routed.zero_weights(),
+        config=config,
+        budget_tokens=config.team_tokens,
+        checkpoint=checkpoint,
+        progress=progress,
     )
     return Adapter.of_team(
-        trained.weights, routed, provenance=_provenance(routed, train, config),
-        facts=trained.facts.to_dict(), kind=kind,
+        trained.weights,
+        routed,
+        provenance=_provenance(routed, train, config),
+        facts=trained.facts.to_dict(),
+        kind=kind,
     )
 
 
 def train_author(
-    routed: RoutedModel, team: Adapter, train: Corpus, dev: Corpus, config: AdapterConfig, *,
-    author: str, budget: int, kind: Kind = "author", checkpoint: Path | None = None,
+    routed: RoutedModel,
+    team: Adapter,
+    train: Corpus,
+    dev: Corpus,
+    config: AdapterConfig,
+    *,
+    author: str,
+    budget: int,
+    kind: Kind = "author",
+    checkpoint: Path | None = None,
     progress: Callable[[TrainProgress], None] | None = None,
 ) -> Adapter:
     """One author's D to the team's B.
@@ -113,13 +149,23 @@ def train_author(
     windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
     check_enough(count_scored(windows), config.least_author_tokens, author)
     trained = train_adapter(
-        routed, windows, _author_dev(routed, dev, author, config), start=team.state, config=config,
-        budget_tokens=budget, checkpoint=checkpoint, progress=progress,
+        routed,
+        windows,
+        _author_dev(routed, dev, author, config),
+        start=team.state,
+        config=config,
+        budget_tokens=budget,
+        checkpoint=checkpoint,
+        progress=progress,
     )
     difference = subtract_weights(trained.weights, team.state)
     return Adapter.of_author(
-        difference, team.state, routed, provenance=_provenance(routed, train, config),
-        facts={"author": author, "budget": budget, **trained.facts.to_dict()}, kind=kind,
+        difference,
+        team.state,
+        routed,
+        provenance=_provenance(routed, train, config),
+        facts={"author": author, "budget": budget, **trained.facts.to_dict()},
+        kind=kind,
     )
 
 
@@ -136,7 +182,8 @@ def enough_by_author(
     enrolled = {author: n for author, n in counts.items() if n >= config.least_author_tokens}
     lacking = {
         author: InsufficientCodeError(author, n, config.least_author_tokens)
-        for author, n in counts.items() if author not in enrolled
+        for author, n in counts.items()
+        if author not in enrolled
     }
     return enrolled, lacking
 
@@ -162,7 +209,9 @@ def shuffle_authors(passages: Iterable[Passage], seed: int) -> list[Passage]:
 
 
 def loss_matrix(
-    routed: RoutedModel, team: RouteWeights, authors: Mapping[str, RouteWeights],
+    routed: RoutedModel,
+    team: RouteWeights,
+    authors: Mapping[str, RouteWeights],
     dev: Mapping[str, Sequence[TokenizedPassage]],
 ) -> Float[np.ndarray, "n m"]:
     """Dev loss of every state on every author's code, nats per scored token.

@@ -63,8 +63,12 @@ class FitProgress:
 
 
 def fit_routes(
-    base: Base, batches: CorpusBatches, config: FitConfig | None = None, *,
-    autocast: bool = False, progress: Callable[[FitProgress], None] | None = None,
+    base: Base,
+    batches: CorpusBatches,
+    config: FitConfig | None = None,
+    *,
+    autocast: bool = False,
+    progress: Callable[[FitProgress], None] | None = None,
 ) -> Routes:
     """Fit A jointly over many corpora, then bring it to canonical form.
 
@@ -90,7 +94,10 @@ def fit_routes(
 
 
 def _fit_jointly(
-    routed: RoutedModel, stream: Iterator[tuple[int, Batch]], config: FitConfig, autocast: bool,
+    routed: RoutedModel,
+    stream: Iterator[tuple[int, Batch]],
+    config: FitConfig,
+    autocast: bool,
     progress: Callable[[FitProgress], None] | None,
 ) -> tuple[Routes, list[dict[str, Tensor]]]:
     """Train A and one B per corpus met; the routed model is left with the last B in place."""
@@ -197,7 +204,11 @@ class _MomentReader:
 
 
 def passage_batches(
-    base: Base, corpora: Sequence[Sequence[Passage]], *, batch_tokens: int = 2048, max_tokens: int = 512,
+    base: Base,
+    corpora: Sequence[Sequence[Passage]],
+    *,
+    batch_tokens: int = 2048,
+    max_tokens: int = 512,
     seed: int = 0,
 ) -> Iterator[tuple[int, Batch]]:
     """An endless stream of batches of passages, corpora taking turns, each shuffled by epoch."""

@@ -198,8 +198,12 @@ def lora_config(routes: Routes, scale: float) -> LoraConfig:
     return LoraConfig(
         r=routes.rank,
         lora_alpha=int(alpha) if alpha == int(alpha) else alpha,  # pyright: ignore[reportArgumentType]
-        target_modules=list(routes.sites), lora_dropout=0.0, bias="none", task_type="CAUSAL_LM",
-        base_model_name_or_path=routes.base, revision=routes.revision,
+        target_modules=list(routes.sites),
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+        base_model_name_or_path=routes.base,
+        revision=routes.revision,
     )
 
 

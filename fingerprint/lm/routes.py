@@ -82,8 +82,12 @@ class Routes:
         values = {site: a.detach().to("cpu", torch.float32).contiguous() for site, a in self.A.items()}
         save_file(values, fresh / "routes.safetensors")
         facts = {
-            "format": FORMAT, "base": self.base, "revision": self.revision, "rank": self.rank,
-            "sites": list(self.A), "digest": self.digest,
+            "format": FORMAT,
+            "base": self.base,
+            "revision": self.revision,
+            "rank": self.rank,
+            "sites": list(self.A),
+            "digest": self.digest,
         }
         (fresh / "routes.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         fresh.chmod(0o755)  # mkdtemp makes it private; artifacts are shared
@@ -130,7 +134,8 @@ def random_routes(base: Base, rank: int, seed: int) -> Routes:
 
 
 def canonicalise(
-    routes: Routes, second_moments: Mapping[str, Float[Tensor, "i i"]],
+    routes: Routes,
+    second_moments: Mapping[str, Float[Tensor, "i i"]],
     weights: Sequence[Mapping[str, Tensor]],
 ) -> Routes:
     """Choose the basis in which activities are decorrelated and ordered by energy; the span stays.

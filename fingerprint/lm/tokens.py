@@ -91,12 +91,14 @@ def tokenize_passages(
         scored = _scored_tokens(passage, offsets)
         for start, score_from, end in _windows(np.flatnonzero(scored), max_tokens):
             keep = scored[start:end] & (np.arange(start, end) >= score_from)
-            windows.append(TokenizedPassage(
-                np.concatenate([np.array([base.first_token], np.int32), ids[start:end]]),
-                np.concatenate([np.array([False]), keep]),
-                np.concatenate([np.zeros((1, 2), np.int32), offsets[start:end]]),
-                index,
-            ))
+            windows.append(
+                TokenizedPassage(
+                    np.concatenate([np.array([base.first_token], np.int32), ids[start:end]]),
+                    np.concatenate([np.array([False]), keep]),
+                    np.concatenate([np.zeros((1, 2), np.int32), offsets[start:end]]),
+                    index,
+                )
+            )
     return windows
 
 
@@ -156,9 +158,7 @@ def length_buckets(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def _fill(
-    order: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " m"], batch_tokens: int
-) -> list[list[int]]:
+def _fill(order: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " m"], batch_tokens: int) -> list[list[int]]:
     """Cut an order of falling lengths into full batches."""
     batches: list[list[int]] = []
     start = 0

@@ -38,7 +38,10 @@ def provenance(routed) -> Provenance:
 @pytest.fixture
 def author(routed, provenance) -> Adapter:
     return Adapter.of_author(
-        random_weights(routed, 1), random_weights(routed, 0), routed, provenance=provenance,
+        random_weights(routed, 1),
+        random_weights(routed, 0),
+        routed,
+        provenance=provenance,
         facts={"tokens": 12, "loss": 1.5},
     )
 
@@ -103,9 +106,14 @@ def test_merging_adds_the_state_to_a_copy(author, routed, tiny_base):
     assert torch.equal(tiny_base.model.get_parameter(f"{site}.weight"), before)
 
 
-@pytest.mark.parametrize(("entry", "value", "message"), [
-    ("format", 7, "format 7"), ("digest", "00", "damaged"), ("routes", "00", "other routes"),
-])
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("format", 7, "format 7"),
+        ("digest", "00", "damaged"),
+        ("routes", "00", "other routes"),
+    ],
+)
 def test_unknown_formats_and_damage_are_refused(author, tmp_path, entry, value, message):
     author.save(tmp_path / "author")
     path = tmp_path / "author" / "facts.json"

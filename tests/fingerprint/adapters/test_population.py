@@ -22,8 +22,16 @@ from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Corpus, passage_from_lines
 
 CONFIG = AdapterConfig(
-    batch_tokens=512, max_passage_tokens=128, learning_rate=2e-2, dev_points=3, dev_tokens=400, scale=4.0,
-    team_tokens=3000, author_tokens=2000, least_author_tokens=300, least_team_tokens=600,
+    batch_tokens=512,
+    max_passage_tokens=128,
+    learning_rate=2e-2,
+    dev_points=3,
+    dev_tokens=400,
+    scale=4.0,
+    team_tokens=3000,
+    author_tokens=2000,
+    least_author_tokens=300,
+    least_team_tokens=600,
 )
 
 
@@ -31,7 +39,11 @@ def commits(author: str, word: str, n: int, first: int = 0):
     return [
         passage_from_lines(
             [(False, "def run(value):"), (True, f"    {word} = {word}({i})"), (True, f"    return {word}")],
-            path="a.py", language="python", group=f"{author}{i}", author=author, written_at=i * 86400.0,
+            path="a.py",
+            language="python",
+            group=f"{author}{i}",
+            author=author,
+            written_at=i * 86400.0,
         )
         for i in range(first, first + n)
     ]
@@ -111,8 +123,13 @@ def test_shuffled_authors_keep_commits_whole_and_quarters_balanced():
         when = datetime(2024, 1 + number // 10, 1, tzinfo=UTC).timestamp()
         passages += [
             passage_from_lines(
-                [(True, f"x = {line}")], path="a.py", language="python", group=f"c{number}", author=author,
-                written_at=when, first_line=line,
+                [(True, f"x = {line}")],
+                path="a.py",
+                language="python",
+                group=f"c{number}",
+                author=author,
+                written_at=when,
+                first_line=line,
             )
             for line in range(3)
         ]

@@ -25,7 +25,11 @@ def habit(word: str, n: int, author: str = "") -> list:
     return [
         passage_from_lines(
             [(False, "def run(value):"), (True, f"    {word} = {word}({i})"), (True, f"    return {word}")],
-            path="a.py", language="python", group=f"c{i}", author=author, written_at=float(i) * 86400,
+            path="a.py",
+            language="python",
+            group=f"c{i}",
+            author=author,
+            written_at=float(i) * 86400,
         )
         for i in range(n)
     ]
@@ -38,7 +42,10 @@ def routed(tiny_base) -> RoutedModel:
 
 def run(routed, **changes):
     options = {
-        "start": routed.zero_weights(), "config": CONFIG, "budget_tokens": 3000, "precision": "fp32",
+        "start": routed.zero_weights(),
+        "config": CONFIG,
+        "budget_tokens": 3000,
+        "precision": "fp32",
         **changes,
     }
     return train_adapter(routed, habit("config", 60), habit("config", 8), **options)
@@ -82,7 +89,12 @@ def test_budget_takes_the_most_recent_text(routed):
 def test_keeps_the_start_when_nothing_beats_it(routed):
     start = run(routed, budget_tokens=1000).weights
     trained = train_adapter(
-        routed, habit("zzz", 60), habit("config", 8), start=start, config=CONFIG, budget_tokens=1000,
+        routed,
+        habit("zzz", 60),
+        habit("config", 8),
+        start=start,
+        config=CONFIG,
+        budget_tokens=1000,
         precision="fp32",
     )
     assert not trained.facts.improved
@@ -172,10 +184,12 @@ def test_gradient_of_b_is_the_finite_difference(tiny_base_dir):
     windows = tokenize_passages(routed.base, habit("config", 3), 128)
     batch = pad_batch(windows, [0, 1, 2])
     rng = np.random.default_rng(0)
-    routed.set_weights({
-        site: torch.from_numpy(rng.normal(size=tuple(b.shape)).astype(np.float32)) * 0.05
-        for site, b in routed.parameters.items()
-    })
+    routed.set_weights(
+        {
+            site: torch.from_numpy(rng.normal(size=tuple(b.shape)).astype(np.float32)) * 0.05
+            for site, b in routed.parameters.items()
+        }
+    )
     routed.model.double()
     mean_loss(routed.model, batch).backward()
     for site in routed.sites[::5]:

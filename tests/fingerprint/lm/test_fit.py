@@ -22,8 +22,10 @@ from fingerprint.passage import passage_from_lines
 
 def corpora():
     return [
-        [passage_from_lines([(True, f"    {word} = {word}({i})")] * 3, path="a.py", language="python")
-         for i in range(12)]
+        [
+            passage_from_lines([(True, f"    {word} = {word}({i})")] * 3, path="a.py", language="python")
+            for i in range(12)
+        ]
         for word in ("config", "value", "first")
     ]
 
@@ -32,7 +34,9 @@ def test_fitted_routes_are_white_on_fresh_text_and_lower_the_loss(tiny_base):
     seen: list[FitProgress] = []
     batches = passage_batches(tiny_base, corpora(), batch_tokens=512, max_tokens=128)
     routes = fit_routes(
-        tiny_base, batches, FitConfig(rank=4, steps=30, moment_batches=9, warmup_steps=3),
+        tiny_base,
+        batches,
+        FitConfig(rank=4, steps=30, moment_batches=9, warmup_steps=3),
         progress=seen.append,
     )
     assert [state.step for state in seen] == list(range(1, 31))

@@ -31,9 +31,13 @@ def test_another_base_is_refused(tiny_base, tmp_path):
         Routes.load(tmp_path / "routes", replace(tiny_base, revision="other"))
 
 
-@pytest.mark.parametrize(("entry", "value", "message"), [
-    ("format", 99, "format 99"), ("digest", "00", "damaged"),
-])
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("format", 99, "format 99"),
+        ("digest", "00", "damaged"),
+    ],
+)
 def test_unknown_formats_and_damage_are_refused(tiny_base, tmp_path, entry, value, message):
     random_routes(tiny_base, 4, 0).save(tmp_path)
     facts = json.loads((tmp_path / "routes.json").read_text())

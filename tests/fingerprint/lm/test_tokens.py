@@ -44,7 +44,8 @@ def test_every_marked_token_is_scored_exactly_once_with_context(tiny_base, lines
     encoding = tiny_base.tokenizer.backend_tokenizer.encode(source.text, add_special_tokens=False)
     marked = {i for start, end in source.spans for i in range(start, end)}
     expected = [
-        position for position, (start, end) in enumerate(encoding.offsets)
+        position
+        for position, (start, end) in enumerate(encoding.offsets)
         if first_visible(source.text, start, end) in marked
     ]
     windows = tokenize_passages(tiny_base, [source], max_tokens)
@@ -67,7 +68,8 @@ def _position(encoding, window) -> int:
     body = list(window.ids[1:])
     offsets = [tuple(pair) for pair in window.offsets[1:].tolist()]
     return next(
-        i for i in range(len(encoding.ids))
+        i
+        for i in range(len(encoding.ids))
         if encoding.ids[i : i + len(body)] == body and encoding.offsets[i : i + len(body)] == offsets
     )
 
