@@ -98,9 +98,13 @@ class ProfileConfig(_Frozen):
     """The dials of one profile."""
 
     base: str = "starter"
+    """The embedded base, a model directory, or a hub id."""
     revision: str | None = None
+    """The hub commit of the base; required for a hub id, so that a signature stays reproducible."""
     adapter: AdapterConfig = AdapterConfig()
+    """Training of the team's B and the authors' D."""
     drift: DriftConfig = DriftConfig()
+    """From contributions to the calibrated score."""
     with_agents: bool = False
     """Enrol declared agents in the team."""
     n_null_sets: Annotated[int, Field(ge=0)] = 1

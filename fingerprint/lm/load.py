@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -82,7 +83,7 @@ def load_base(
         BaseModelError: no such model, an unpinned hub id, or an architecture without linear sites.
     """
     source, pinned = _locate(name, revision)
-    options = {"revision": pinned} if source == name and not Path(name).is_dir() else {}
+    options: dict[str, Any] = {"revision": pinned} if source == name and not Path(name).is_dir() else {}
     hf_logging.disable_progress_bar()  # a bar per shard tells a reader nothing; long work shows its own
     try:
         model = AutoModelForCausalLM.from_pretrained(

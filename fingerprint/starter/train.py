@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from jaxtyping import Int
 from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -78,7 +79,6 @@ def build_model(config: StarterConfig) -> Qwen2ForCausalLM:
             bos_token_id=0,
             eos_token_id=0,
             pad_token_id=0,
-            attn_implementation="sdpa",
         )
     )
 
@@ -162,12 +162,14 @@ def resume(run: Run, out: Path) -> None:
     run.history, run.step = state["history"], state["step"]
 
 
-def step_rows(stream: Iterator[np.ndarray], config: StarterConfig) -> torch.Tensor:
+def step_rows(stream: Iterator[np.ndarray], config: StarterConfig) -> Int[torch.Tensor, "rows row_tokens"]:
     """Return one step's rows [rows_per_step, row_tokens]."""
     return torch.from_numpy(np.stack([next(stream) for _ in range(config.rows_per_step)]))
 
 
-def accumulate_gradients(model: Any, rows: torch.Tensor, config: StarterConfig) -> float:
+def accumulate_gradients(
+    model: Any, rows: Int[torch.Tensor, "rows row_tokens"], config: StarterConfig
+) -> float:
     """Backpropagate the mean loss of this worker's rows; return it, nats per token."""
     n_passes = max(1, len(rows) // config.rows_per_pass)
     total = 0.0
@@ -226,7 +228,8 @@ def worker(rank: int, job: Job, config: StarterConfig) -> None:
     resume(run, job.out)
     train(run, rank, job)
     if rank == 0:
-        run.model.to(torch.bfloat16).save_pretrained(job.out / "model")
+        torch.nn.Module.to(run.model, torch.bfloat16)
+        run.model.save_pretrained(job.out / "model")
 
 
 def train(run: Run, rank: int, job: Job) -> None:
