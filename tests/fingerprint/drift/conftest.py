@@ -72,12 +72,14 @@ def toy(tiny_base) -> SimpleNamespace:
     from fingerprint.lm.routes import random_routes
     from fingerprint.routing.team import slice_team
 
-    config = DriftConfig(slices=(0.3, 0.25, 0.35, 0.1), power_draws=40, power_sizes=(60, 120))
+    config = DriftConfig(
+        slices=(0.3, 0.25, 0.35, 0.1), integration_points=2, power_draws=40, power_sizes=(60, 120)
+    )
     routed = RoutedModel(tiny_base, random_routes(tiny_base, 4, seed=1))
-    slices = slice_team(Corpus.of(make_commits(own_lines, 120, seed=1)), config)
-    team_weights = train_state(routed, list(slices.train), 60)
+    slices = slice_team(Corpus.of(make_commits(own_lines, 90, seed=1)), config)
+    team_weights = train_state(routed, list(slices.train), 45)
     foreign = make_commits(foreign_lines, 30, seed=2)
-    null_weights = train_state(routed, foreign, 30)
+    null_weights = train_state(routed, foreign, 15)
     signature = build_team_signature(
         slices,
         routed=routed,

@@ -28,7 +28,7 @@ def test_signature_holds_what_scoring_needs(toy) -> None:
 
 def test_too_short_a_history_says_how_much_is_needed(toy) -> None:
     short = Corpus(toy.slices.calibration.passages[:3])
-    slices = TeamSlices(toy.slices.train, toy.slices.dev, short, toy.slices.held_out)
+    slices = TeamSlices(toy.slices.train, toy.slices.dev, short, short)
     with pytest.raises(FingerprintError, match="calibration commits with at least 60"):
         build_team_signature(
             slices, routed=toy.routed, team_weights=toy.team_weights, config=toy.config,
