@@ -19,7 +19,6 @@ MAX_WINDOW = 65_536  # lines held at once while a hunk is read or skipped
 HUGE_HUNK = 20_000  # lines; in a log stream a longer hunk is counted and not kept
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)")
-_BINARY = re.compile(r"Binary files .* differ$")
 _PREFIX_PAIRS = (("a", "b"), ("i", "w"), ("c", "i"), ("c", "w"), ("o", "w"), ("1", "2"))
 _ESCAPE = re.compile(rb'\\([abtnvfr"\\]|[0-7]{3})')
 _ESCAPED = {
@@ -141,7 +140,8 @@ def read_patch(feed: LineFeed, wanted: Callable[[FilePatch], bool] | None = None
         wanted: asked once with the patch before its hunks are read; False skips them.
     """
     patch = _read_git_header(feed)
-    hunks, n_added, is_whole = _read_hunks(feed, wanted is None or wanted(patch), HUGE_HUNK if wanted else None)
+    keep = wanted is None or wanted(patch)
+    hunks, n_added, is_whole = _read_hunks(feed, keep, HUGE_HUNK if wanted else None)
     if hunks:
         patch = FilePatch(
             patch.path, patch.old_path, patch.status, hunks, patch.is_binary, patch.old_mode, patch.mode
@@ -234,44 +234,68 @@ def _tidy(feed: LineFeed, window: list[str], n_context: int) -> tuple[list[str],
     return tidy, n_context
 
 
+@dataclass(slots=True)
+class _Header:
+    """What the lines between ``diff --git`` and the first hunk say."""
+
+    old_path: str | None = None
+    path: str | None = None
+    old_mode: str = ""
+    mode: str = ""
+    status: FileStatus = FileStatus.MODIFIED
+    is_binary: bool = False
+
+    def take(self, word: str, rest: str) -> bool:
+        """Take in one line; False if it belongs to no header."""
+        if word == "index":
+            both = rest.partition(" ")[2]
+            if both:
+                self.old_mode = self.mode = both
+        elif word in ("new", "old", "deleted"):
+            self._take_mode(word, rest)
+        elif word in ("rename", "copy"):
+            self._take_name(word, rest)
+        elif word in ("Binary", "GIT"):
+            self.is_binary = True
+        else:
+            return word in ("similarity", "dissimilarity")
+        return True
+
+    def _take_mode(self, word: str, rest: str) -> None:
+        if rest.startswith("file mode "):
+            self.status = FileStatus.ADDED if word == "new" else FileStatus.DELETED
+        mode = rest.rpartition(" ")[2]
+        if word == "new":
+            self.mode = mode
+        else:
+            self.old_mode = mode
+
+    def _take_name(self, word: str, rest: str) -> None:
+        side, _, name = rest.partition(" ")
+        if side == "from":
+            self.old_path = _unquoted(name)
+        else:
+            self.status = FileStatus.RENAMED if word == "rename" else FileStatus.ADDED
+            self.path = _unquoted(name)
+
+
 def _read_git_header(feed: LineFeed) -> FilePatch:
     number = feed.line_number
     names = feed.take(1)[0][len("diff --git ") :]
-    status, is_binary = FileStatus.MODIFIED, False
-    old_path = path = None
-    old_mode = mode = ""
+    header = _Header()
     while (line := feed.peek()) is not None:
         word, _, rest = line.partition(" ")
-        if word == "index":
-            _, _, both = rest.partition(" ")
-            if both:
-                old_mode = mode = both
-        elif word == "---":
-            old_path, path = _side_names(feed, line)
+        if word == "---":
+            header.old_path, header.path = _side_names(feed, line)
             break
-        elif line.startswith("new file mode "):
-            status, mode = FileStatus.ADDED, line[14:]
-        elif line.startswith("deleted file mode "):
-            status, old_mode = FileStatus.DELETED, line[18:]
-        elif line.startswith(("rename from ", "copy from ")):
-            old_path = _unquoted(line.split(" ", 2)[2])
-        elif line.startswith(("rename to ", "copy to ")):
-            status = FileStatus.RENAMED if word == "rename" else FileStatus.ADDED
-            path = _unquoted(line.split(" ", 2)[2])
-        elif line.startswith("old mode "):
-            old_mode = line[9:]
-        elif line.startswith("new mode "):
-            mode = line[9:]
-        elif line == "GIT binary patch" or _BINARY.match(line):
-            is_binary = True
-        elif word not in ("similarity", "dissimilarity"):
+        if not header.take(word, rest):
             break
         feed.skip()
-    if old_path is None and path is None:
-        old_path, path = _names_of(names, number)
-    old, new = old_path or path, path or old_path
+    if header.old_path is None and header.path is None:
+        header.old_path, header.path = _names_of(names, number)
+    old, new = header.old_path or header.path, header.path or header.old_path
     assert old is not None and new is not None
-    return FilePatch(new, old, status, (), is_binary, old_mode, mode)
+    return FilePatch(new, old, header.status, (), header.is_binary, header.old_mode, header.mode)
 
 
 def _side_names(feed: LineFeed, line: str) -> tuple[str | None, str | None]:
@@ -351,9 +375,8 @@ def format_patch(patch: FilePatch) -> str:
         lines.append("--- " + ("/dev/null" if patch.status is FileStatus.ADDED else old_name + old_end))
         lines.append("+++ " + ("/dev/null" if patch.status is FileStatus.DELETED else new_name + new_end))
     for hunk in patch.hunks:
-        lines.append(f"@@ -{_range(hunk.old_start, hunk.old_count)} +{_range(hunk.new_start, hunk.new_count)} @@")
-        lines[-1] += " " + hunk.section if hunk.section else ""
-        lines += hunk.lines
+        old, new = _range(hunk.old_start, hunk.old_count), _range(hunk.new_start, hunk.new_count)
+        lines += [f"@@ -{old} +{new} @@ {hunk.section}".rstrip(" "), *hunk.lines]
     return "\n".join(lines) + "\n"
 
 

@@ -46,9 +46,9 @@ class DuplicateIndex:
             if (entry := table[run & (SLOTS - 1)]) and entry >> _AUTHOR_BITS == run >> _AUTHOR_BITS
         )
         del owners[number]
-        if len(runs) >= MIN_RUNS and owners:
-            if owners.most_common(1)[0][1] >= SHARE * len(runs):
-                return True
+        n_shared = max(owners.values(), default=0)
+        if len(runs) >= MIN_RUNS and n_shared >= SHARE * len(runs):
+            return True
         for run in runs:
             table[run & (SLOTS - 1)] = run & ~0xFFFF | number
         return False
@@ -77,8 +77,8 @@ class DuplicateIndex:
 def _runs(lines: Sequence[str]) -> list[int]:
     """64-bit hashes of runs of non-blank lines without their margins.
 
-    A run ends after a line whose length is a multiple of ``RUN_MODULUS``: where runs are cut depends on the text
-    alone, so an insertion shifts only its own run.
+    A run ends after a line whose length is a multiple of ``RUN_MODULUS``: where runs are cut depends on
+    the text alone, so an insertion shifts only its own run.
     """
     stripped = [line for line in map(str.strip, lines) if line]
     ends = [at for at, line in enumerate(stripped, 1) if not len(line) % RUN_MODULUS]

@@ -68,6 +68,6 @@ def language_of(path: str) -> str | None:
 
 
 def code_patterns() -> tuple[str, ...]:
-    """File name patterns, such as "*.py", that match what ``language_of`` knows (in gitattributes and pathspecs)."""
+    """Patterns such as "*.py", as gitattributes take them, that match what ``language_of`` knows."""
     suffixes = sorted(set(_BY_SUFFIX) | {suffix.upper() for suffix in _BY_SUFFIX})
     return tuple(f"*.{suffix}" for suffix in suffixes)

@@ -1,8 +1,7 @@
-"""What a repository says about its own files and commits: linguist attributes, ignored and shallow commits."""
+"""What a repository says of itself: linguist attributes, ignored commits, a shallow clone's boundary."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tempfile
@@ -64,7 +63,7 @@ class FileRules:
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {"GIT_INDEX_FILE": os.path.join(self._index.name, "index")}
+        return {"GIT_INDEX_FILE": str(Path(self._index.name) / "index")}
 
     def reason(self, patch: FilePatch) -> DropReason | None:
         """Why a file is nobody's code, or None to keep it."""

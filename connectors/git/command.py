@@ -52,9 +52,9 @@ _CONFIG = (
     "protocol.allow=never",
 )
 DIFF_OPTIONS = (
-    "-p", "-U3", "-M50%", "-l1000", "--no-ext-diff", "--no-textconv", "--no-color", "--no-relative", "-O/dev/null",
-    "--src-prefix=a/", "--dst-prefix=b/", "--inter-hunk-context=0", "--diff-algorithm=myers", "--indent-heuristic",
-    "--submodule=short", "--ws-error-highlight=none",
+    "-p", "-U3", "-M50%", "-l1000", "--no-ext-diff", "--no-textconv", "--no-color", "--no-relative",
+    "-O/dev/null", "--src-prefix=a/", "--dst-prefix=b/", "--inter-hunk-context=0", "--diff-algorithm=myers",
+    "--indent-heuristic", "--submodule=short", "--ws-error-highlight=none",
 )  # fmt: skip
 
 
@@ -86,7 +86,9 @@ class Repository:
                 return cls(folder / ".git", folder)
             if (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir():
                 return cls(folder, None)
-        raise NotARepositoryError(f"{path} is not a git repository, nor is any folder above it; run git init or clone")
+        raise NotARepositoryError(
+            f"{path} is not a git repository, nor is any folder above it; give one's path"
+        )
 
     @property
     def _fence(self) -> list[str]:
@@ -140,7 +142,9 @@ class Repository:
         except HistoryError as error:
             if rev == "HEAD" and self._is_unborn():
                 others = self.read("for-each-ref", "--count=3", "--format=%(refname:short)").decode().split()
-                advice = f"; other branches exist, such as {others[0]}: name one" if others else "; commit first"
+                advice = (
+                    f"; other branches exist, such as {others[0]}: name one" if others else "; commit first"
+                )
                 raise EmptyRepositoryError(f"{self.git_dir}: HEAD has no commit yet{advice}") from error
             raise HistoryError(f"{rev!r} names no commit in {self.git_dir}: {error}") from error
 

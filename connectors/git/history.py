@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -139,7 +139,7 @@ class HistoryStream(Iterator[Contribution]):
         self.n_commits = self.n_expected = 0
         self.tip = tip
         self._repository, self._since = repository, since
-        self._progress = progress or (lambda n_commits: None)
+        self._progress = progress
         self._skips_missing = on_missing == "skip"
         self._resolver = Resolver(since.authors if since else ())
         self._duplicates = DuplicateIndex.from_json(dict(since.duplicates)) if since else DuplicateIndex()
@@ -179,7 +179,7 @@ class HistoryStream(Iterator[Contribution]):
             self._duplicates.to_json(),
         )
 
-    def _walk(self) -> Iterator[Contribution]:
+    def _walk(self) -> Generator[Contribution]:
         with ExitStack() as stack:
             settings = stack.enter_context(code_only_attributes())
             selection = [self.tip, *(("--not", self._since.tip) if self._since else ())]
@@ -205,13 +205,13 @@ class HistoryStream(Iterator[Contribution]):
             if commit is None:
                 return
             self.n_commits += 1
-            if self.n_commits % PROGRESS_EVERY == 0:
+            if self._progress is not None and self.n_commits % PROGRESS_EVERY == 0:
                 self._progress(self.n_commits)
             yield from self._contributions_of(commit, choice)
 
     def _learn_people(self, selection: list[str]) -> None:
         """Join every alias of the range before the first commit is credited."""
-        words = ("log", "--format=%aN%x00%aE", "--encoding=UTF-8", "--reverse", "--no-show-signature", *selection)
+        words = ("log", "--format=%aN%x00%aE", "--encoding=UTF-8", "--reverse", *selection)
         output = self._repository.read(*words, settings=(self._mailmap,))
         lines = output.decode("utf-8", "replace").split("\n")[:-1]
         self.n_expected = len(lines)
@@ -277,21 +277,22 @@ class HistoryStream(Iterator[Contribution]):
             return
         kept_paths = {patch.path for patch in kept}
         for patch in patches:
-            if patch.status is FileStatus.ADDED and patch.path not in kept_paths:
-                if is_generated(FileText.of(patch)):
-                    self._generated.add(patch.path)
+            is_new = patch.status is FileStatus.ADDED and patch.path not in kept_paths
+            if is_new and is_generated(FileText.of(patch)):
+                self._generated.add(patch.path)
 
     def _explained(self, error: HistoryError) -> HistoryError:
         message = f"{error} (after {self.n_commits} of {self.n_expected} commits)"
         if "unable to read" in str(error) or "bad object" in str(error) or "missing" in str(error):
             message += (
-                ". Objects are missing or damaged: `git fsck` lists them, `git fetch --refetch` fetches a partial "
-                "clone whole; or read on without those files (on_missing='skip')"
+                ". Objects are missing or damaged: `git fsck` lists them, `git fetch --refetch` fetches a "
+                "partial clone whole; or read on without those files (on_missing='skip')"
             )
         return HistoryError(message)
 
     def _finish(self) -> None:
-        self._progress(self.n_commits)
+        if self._progress is not None:
+            self._progress(self.n_commits)
         if self._n_undecodable:
             sentence = f"{self._n_undecodable} kept file changes hold bytes that are not UTF-8; "
             self.ledger.note(sentence + "those bytes were replaced by U+FFFD.")

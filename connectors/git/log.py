@@ -28,7 +28,15 @@ _FORMAT = "--format=" + "".join(
     f"%x00{f}" for f in ("%H", "%P", "%aN", "%aE", "%ad", "%s", _TRAILERS, "%b", "")
 )
 _N_NULS = 9
-LOG_OPTIONS = ("log", *DIFF_OPTIONS, _FORMAT, "--date=raw", "--encoding=UTF-8", "--no-diff-merges", "--reverse")
+LOG_OPTIONS = (
+    "log",
+    *DIFF_OPTIONS,
+    _FORMAT,
+    "--date=raw",
+    "--encoding=UTF-8",
+    "--no-diff-merges",
+    "--reverse",
+)
 
 
 @dataclass(frozen=True, slots=True)

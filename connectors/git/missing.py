@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO
 
 from connectors.git import HistoryError
@@ -76,7 +77,9 @@ def _relog(
         run.stop()
 
 
-def _first_unreadable(repository: Repository, commits: Sequence[str], error: HistoryError) -> tuple[int, list[str]]:
+def _first_unreadable(
+    repository: Repository, commits: Sequence[str], error: HistoryError
+) -> tuple[int, list[str]]:
     """Which of the commits cannot be read, and the paths whose objects are missing or damaged.
 
     Git flushes whole commits before it dies, so it is one of the first few.
@@ -90,8 +93,8 @@ def _first_unreadable(repository: Repository, commits: Sequence[str], error: His
 
 
 def _unreadable_paths(repository: Repository, commit: str, named: frozenset[str]) -> list[str]:
-    words = ("diff-tree", "-r", "-z", "--root", "--no-renames", "--no-commit-id", "--raw", "--no-abbrev", commit)
-    fields = repository.read(*words).decode("utf-8", "surrogateescape").split("\0")
+    words = ("diff-tree", "-r", "-z", "--root", "--no-renames", "--no-commit-id", "--raw", "--no-abbrev")
+    fields = repository.read(*words, commit).decode("utf-8", "surrogateescape").split("\0")
     changed = [(raw.split()[2:4], path) for raw, path in zip(fields[:-1:2], fields[1::2], strict=True)]
     objects = sorted({oid for oids, _ in changed for oid in oids if oid.strip("0")})
     with _listing(objects) as stdin:
@@ -100,9 +103,10 @@ def _unreadable_paths(repository: Repository, commit: str, named: frozenset[str]
     return [path for oids, path in changed if not missing.isdisjoint(oids)]
 
 
-def _listing(lines: Sequence[str]) -> IO[bytes]:
+@contextmanager
+def _listing(lines: Sequence[str]) -> Iterator[IO[bytes]]:
     """A file of lines for a process to read."""
-    listing = tempfile.TemporaryFile(prefix="routeprint-")
-    listing.write("".join(f"{line}\n" for line in lines).encode())
-    listing.seek(0)
-    return listing
+    with tempfile.TemporaryFile(prefix="routeprint-") as listing:
+        listing.write("".join(f"{line}\n" for line in lines).encode())
+        listing.seek(0)
+        yield listing

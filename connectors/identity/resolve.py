@@ -1,9 +1,9 @@
 """From the names in commits to Authors, and from one commit to the Author credited with its text.
 
-People are joined by handles, strongest first: ``.mailmap`` (git applies it before this module sees a
-name), GitHub's ``ID+login@users.noreply.github.com``, the exact e-mail address, then tentatively the legacy
-``login@users.noreply.github.com``, a name that is such a login, and the same full name. Placeholder addresses join nobody, agents are taken
-out before any join, and two different GitHub ids are never joined by a name.
+People are joined by handles, strongest first: ``.mailmap`` (git applies it before this module sees a name),
+GitHub's ``ID+login@users.noreply.github.com``, the exact e-mail address; then tentatively the legacy
+``login@users.noreply.github.com``, a name that is such a login, and the same full name. Placeholder addresses
+join nobody, agents are taken out before any join, and two GitHub ids are never joined by a name.
 """
 
 from __future__ import annotations

@@ -26,11 +26,11 @@ class Sandbox:
     root: Path
     hours: int = field(default=0)
 
-    def git(self, *words: str, stdin: bytes | None = None, **environment: str) -> str:
+    def git(self, *words: str, stdin: bytes | None = None, env: dict[str, str] | None = None) -> str:
         run = subprocess.run(
             ["git", *words],
             cwd=self.root,
-            env={**CLEAN, **environment},
+            env={**CLEAN, **(env or {})},
             input=stdin,
             capture_output=True,
             check=False,
@@ -64,7 +64,7 @@ class Sandbox:
             "GIT_AUTHOR_DATE": date,
             "GIT_COMMITTER_DATE": date,
         }
-        self.git("commit", "-q", "--allow-empty", "-F", "-", *options, stdin=message.encode(), **who)
+        self.git("commit", "-q", "--allow-empty", "-F", "-", *options, stdin=message.encode(), env=who)
         return self.git("rev-parse", "HEAD")
 
 
@@ -83,3 +83,37 @@ def new_sandbox(tmp_path: Path) -> Callable[[str], Sandbox]:
 @pytest.fixture
 def sandbox(new_sandbox: Callable[[str], Sandbox]) -> Sandbox:
     return new_sandbox("repo")
+
+
+def _fast_import(sandbox: Sandbox, n_commits: int) -> None:
+    """A tree of 400 files; each commit changes ten lines in three of them. Straight into git, then packed."""
+    files = {
+        f"src/part{n % 40}/file{n}.py": [f"value_{k} = compute({k}, offset={n * k})" for k in range(200)]
+        for n in range(400)
+    }
+    paths = list(files)
+    stream: list[str] = []
+    for n in range(n_commits + 20):
+        # the first commits bring the files, twenty at a time
+        changed = (
+            paths[n * 20 : n * 20 + 20] if n < 20 else [paths[(n * 7 + k * 131) % 400] for k in range(3)]
+        )
+        for path in changed if n >= 20 else []:
+            start = n * 37 % 190
+            for k in range(start, start + 10):
+                files[path][k] = f"value_{k} = compute_{n % 89}({n * k}, offset={n + k}, scale={n * 13 % 97})"
+        who = f"Author {'ABC'[n % 3]}son <a{n % 3}@corp.io> {1_600_000_000 + n * 60} +0000"
+        message = f"Change {n}"
+        stream.append(
+            f"commit refs/heads/main\nauthor {who}\ncommitter {who}\ndata {len(message)}\n{message}\n"
+        )
+        for path in changed:
+            text = "\n".join(files[path]) + "\n"
+            stream.append(f"M 100644 inline {path}\ndata {len(text)}\n{text}\n")
+    sandbox.git("fast-import", "--quiet", stdin="".join(stream).encode())
+    sandbox.git("gc", "--quiet")
+
+
+@pytest.fixture
+def fast_import() -> Callable[[Sandbox, int], None]:
+    return _fast_import

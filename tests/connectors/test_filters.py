@@ -24,8 +24,10 @@ def changed(path: str, *lines: str, start: int = 50) -> FilePatch:
 @pytest.mark.parametrize(
     ("path", "language"),
     [
-        ("a/b.py", "python"), ("x.tsx", "typescript"), ("x.mjs", "javascript"), ("x.go", "go"), ("x.rs", "rust"),
-        ("X.java", "java"), ("x.h", "c"), ("x.cpp", "c++"), ("x.cs", "c#"), ("x.rb", "ruby"), ("x.php", "php"),
+        ("a/b.py", "python"), ("x.tsx", "typescript"), ("x.mjs", "javascript"), ("x.go", "go"),
+        ("x.rs", "rust"),
+        ("X.java", "java"), ("x.h", "c"), ("x.cpp", "c++"), ("x.cs", "c#"), ("x.rb", "ruby"),
+        ("x.php", "php"),
         ("x.kt", "kotlin"), ("x.swift", "swift"), ("x.scala", "scala"), ("x.sh", "shell"), ("X.PY", "python"),
         ("README.md", None), ("x.json", None), ("x.html", None), ("x.ipynb", None), ("Cargo.lock", None),
         ("x.css", None), ("x.sql", None), (".py", None), ("py", None), ("dir.py/notes.txt", None),
@@ -41,8 +43,10 @@ def test_language_of(path: str, language: str | None):
         ("src/vendor/lib/x.go", DropReason.VENDORED), ("web/node_modules/p/i.js", DropReason.VENDORED),
         ("third_party/x.c", DropReason.VENDORED), ("static/jquery-3.1.js", DropReason.VENDORED),
         ("api/x_pb2.py", DropReason.GENERATED), ("api/x.pb.go", DropReason.GENERATED),
-        ("k8s/zz_generated.deepcopy.go", DropReason.GENERATED), ("src/__generated__/q.ts", DropReason.GENERATED),
-        ("package-lock.json", DropReason.LOCKFILE), ("uv.lock", DropReason.LOCKFILE), ("go.sum", DropReason.LOCKFILE),
+        ("k8s/zz_generated.deepcopy.go", DropReason.GENERATED),
+        ("src/__generated__/q.ts", DropReason.GENERATED),
+        ("package-lock.json", DropReason.LOCKFILE), ("uv.lock", DropReason.LOCKFILE),
+        ("go.sum", DropReason.LOCKFILE),
         ("pnpm-lock.yaml", DropReason.LOCKFILE), ("web/app.min.js", DropReason.MINIFIED),
         ("tests/__snapshots__/x.ts", DropReason.FIXTURE), ("pkg/testdata/x.go", DropReason.FIXTURE),
         ("docs/x.md", DropReason.NOT_CODE), ("src/lock.py", None), ("src/vendoring.py", None),
@@ -86,7 +90,9 @@ def test_text_rules_drop_the_file(patch: FilePatch, reason: DropReason):
 
 
 def test_licence_header_becomes_context():
-    text = "#!/usr/bin/env python\n# Copyright (c) 2024 Corp\n# Licensed under MIT\n\nimport os\n# a comment\nx = 1"
+    text = (
+        "#!/bin/env python\n# Copyright (c) 2024 Corp\n# Licensed under MIT\n\nimport os\n# a comment\nx = 1"
+    )
     (kept,), ledger = clean_patches([added_file("a.py", text)])
     (hunk,) = kept.hunks
     assert hunk.added == ("", "import os", "# a comment", "x = 1")
@@ -104,7 +110,9 @@ def test_block_comment_licence():
 
 def test_moved_lines_become_context_and_new_ones_stay():
     gone = changed("old.py", "-def helper(value):", "-    return value + 1", "-")
-    here = changed("new.py", " import os", "+def helper(value):", "+    return value + 1", "+", "+brand_new = 2")
+    here = changed(
+        "new.py", " import os", "+def helper(value):", "+    return value + 1", "+", "+brand_new = 2"
+    )
     kept, ledger = clean_patches([gone, here])
     assert [patch.path for patch in kept] == ["new.py"]
     assert kept[0].hunks[0].added == ("brand_new = 2",)
@@ -124,7 +132,9 @@ def test_deletions_and_their_hunks_are_left_out():
 
 
 def test_codemod_is_told_by_its_repeated_edit():
-    edits = [changed(f"m{n}.py", f"-value_{n} = old_name({n})", f"+value_{n} = new_name({n})") for n in range(12)]
+    edits = [
+        changed(f"m{n}.py", f"-value_{n} = old_name({n})", f"+value_{n} = new_name({n})") for n in range(12)
+    ]
     kept, ledger = clean_patches(edits)
     assert kept == () and ledger.dropped[DropReason.CODEMOD] == Tally(12, 12, 1)
     kept, _ = clean_patches(edits[:5])
@@ -142,8 +152,10 @@ def test_bulk_commit():
 
 def test_symlinks_submodules_and_binaries():
     text = (
-        "diff --git a/l.py b/l.py\nnew file mode 120000\nindex 0..1\n--- /dev/null\n+++ b/l.py\n@@ -0,0 +1 @@\n+x.py\n"
-        "diff --git a/sub b/sub\nnew file mode 160000\nindex 0..1\n--- /dev/null\n+++ b/sub\n@@ -0,0 +1 @@\n+Subproject\n"
+        "diff --git a/l.py b/l.py\nnew file mode 120000\nindex 0..1\n--- /dev/null\n+++ b/l.py\n"
+        "@@ -0,0 +1 @@\n+x.py\n"
+        "diff --git a/sub b/sub\nnew file mode 160000\nindex 0..1\n--- /dev/null\n+++ b/sub\n"
+        "@@ -0,0 +1 @@\n+Subproject\n"
         "diff --git a/b.py b/b.py\nindex 0..1 100644\nBinary files a/b.py and b/b.py differ\n"
     )
     kept, ledger = clean_patches(parse_diff(text))

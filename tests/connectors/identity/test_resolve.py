@@ -82,7 +82,12 @@ def test_people_join_by_noreply_id_mail_and_full_name():
     (author,) = people.authors.values()
     assert author.key == "human:jane-doe" and len(author.aliases) == 5
     assert author.tier is Tier.C
-    assert {item.kind for item in author.evidence} >= {"noreply-id", "same-name", "same-email", "noreply-login"}
+    assert {item.kind for item in author.evidence} >= {
+        "noreply-id",
+        "same-name",
+        "same-email",
+        "noreply-login",
+    }
 
 
 def test_what_does_not_join():
