@@ -185,6 +185,7 @@ def _wrap(base: Base, routes: Routes, scale: float) -> PeftModel:
     """Wrap a structural copy of the base, which shares every weight with it."""
     shared = {id(t): t for t in (*base.model.parameters(), *base.model.buffers())}
     own = copy.deepcopy(base.model, shared)
+    own.name_or_path = routes.base  # else peft renames the base in its config, with a warning
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft 0.21 asks transformers 5 by an old name
         model = get_peft_model(own, lora_config(routes, scale))

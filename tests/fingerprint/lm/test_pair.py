@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,12 @@ def test_a_state_adds_s_b_a_to_every_weight(tiny_base_dir, routed, windows):
         batch = pad_batch(windows, [0, 1, 2])
         expected, found = (target_log_probs(m, batch) for m in (merged.model, routed.model))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_a_base_known_by_another_name_than_its_place_warns_of_nothing(tiny_base):
+    named = replace(tiny_base, name="starter")
+    routed = RoutedModel(named, random_routes(named, 4, 0))  # warnings are errors
+    assert routed.model.peft_config["default"].base_model_name_or_path == "starter"
 
 
 def test_only_b_learns(routed):
