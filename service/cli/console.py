@@ -106,8 +106,8 @@ def stages() -> Iterator[Callable[[Stage], None]]:
 
     console = notes()
     columns = (
-        SpinnerColumn(finished_text="·"), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
-        TextColumn("{task.fields[speed]}", style="dim"), TimeElapsedColumn(),
+        SpinnerColumn(finished_text="·"), TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24), TextColumn("{task.fields[speed]}", style="dim"), TimeElapsedColumn(),
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
     told: set[str] = set()

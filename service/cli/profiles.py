@@ -87,8 +87,8 @@ def profile(
 
 
 def _config(
-    settings: Settings, *, base: str | None, revision: str | None, team_tokens: int | None, author_tokens: int | None,
-    n_null_sets: int | None, with_agents: bool, seed: int,
+    settings: Settings, *, base: str | None, revision: str | None, team_tokens: int | None,
+    author_tokens: int | None, n_null_sets: int | None, with_agents: bool, seed: int,
 ) -> ProfileConfig:  # fmt: skip
     """The dials: defaults, the settings' base, and what the command says."""
     from fingerprint.config import ProfileConfig

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fingerprint.lm.routes import Routes
 
 RANDOM_RANK = 16
-_MOMENT_TOKENS = 60_000
+_MOMENT_TOKENS = 30_000
 
 
 def load_routed(settings: Settings, name: str, revision: str | None, scale: float) -> RoutedModel:

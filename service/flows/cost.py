@@ -52,7 +52,9 @@ def estimate_profile(
     counts = count_by_author(bench.routed, slices.train, adapter)
     enrolled, lacking = enough_by_author(counts, adapter)
     budget = equal_budget(enrolled, adapter.author_tokens, adapter.most_epochs)
-    rows = [CostRow("team", sum(counts.values()), cost.scored_tokens, cost.seconds)]
+    missing = adapter.least_team_tokens - sum(counts.values())
+    lack = f"{missing:,} more tokens needed" if missing > 0 else ""
+    rows = [CostRow("team", sum(counts.values()), cost.scored_tokens, cost.seconds, lack)]
     rows += [CostRow(author, n, budget, budget * per_token) for author, n in sorted(enrolled.items())]
     rows += [
         CostRow(author, counts[author], 0, 0.0, f"{error.need - error.have:,} more tokens needed")

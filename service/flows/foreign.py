@@ -31,7 +31,7 @@ _CHARACTERS_PER_TOKEN = 5
 """More than a token has on average, so that the text never falls short of its budget."""
 _LARGEST_FILE = 200_000
 _MOST_LINES = 120
-_MOST_OF_A_FILE = 400
+_MOST_OF_A_FILE = 200
 """Lines read of one file, so that no file makes up much of the whole."""
 
 

@@ -61,7 +61,9 @@ def profile(
     losses = measure_losses(bench, plan.slices, trained)
     authors = make_author_signatures(bench, plan.slices, trained)
     signature = load_team_signature(bench.store.require("team-signature", signature_digest))
-    summary = summarise(repository, plan, trained, losses, signature, signature_digest, config)
+    summary = summarise(
+        repository, plan, trained, losses, signature=signature, digest=signature_digest, config=config
+    )
     _keep(bench, plan, trained, signature_digest, authors, summary)
     return summary
 
@@ -130,8 +132,8 @@ def check_history(slices: Slices, config: ProfileConfig) -> None:
         if have < needed[name]:
             more = round((needed[name] - have) / share) + 1
             raise TooLittleHistoryError(
-                f"too little history: {have} usable commits in the {name} slice, {needed[name]} are needed, which is "
-                f"about {more} more commits of the team's own code; add repositories, paths or authors, or wait"
+                f"too little history: {have} usable commits in the {name} slice, {needed[name]} are needed: "
+                f"about {more} more commits of the team's own code; add paths or authors, or wait"
             )
 
 
@@ -146,7 +148,7 @@ def _foreign_for(slices: Slices, settings: Settings, config: ProfileConfig) -> F
     if config.n_null_sets == 0:
         return None
     sizes = [passage.marked.count("\n") for passage in slices.train.passages]
-    n_tokens = int(config.adapter.team_tokens * 1.6)
+    n_tokens = max(20_000, int(config.adapter.team_tokens * 1.6))
     return read_foreign(settings.null_repo, sizes, n_tokens, config.adapter.seed)
 
 
@@ -184,8 +186,8 @@ def _make_team_signature(bench: Bench, plan: Plan, trained: Trained) -> str:
     slices, drift = plan.slices, bench.config.drift
     null_digest = trained.digests.get("null team", "")
     digest = bench.digest(
-        "team signature", slices=slices.digest, team=trained.team.digest, null=null_digest, config=drift.digest,
-        foreign=Corpus(plan.foreign.power).digest,
+        "team signature", slices=slices.digest, team=trained.team.digest, null=null_digest,
+        config=drift.digest, foreign=Corpus(plan.foreign.power).digest,
     )  # fmt: skip
 
     def write(directory: Path) -> None:

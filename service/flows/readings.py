@@ -90,7 +90,8 @@ def _make_author_signature(bench: Bench, slices: Slices, trained: Trained, autho
     nulls = {name: null.weights for name, null in trained.nulls.items()}
     digest = bench.digest(
         "author signature", author=author, adapter=trained.digests[author], dev=slices.dev.digest,
-        nulls=[trained.digests[name] for name in nulls], config=bench.config.drift.digest, tokens=SIGNATURE_TOKENS,
+        nulls=[trained.digests[name] for name in nulls], config=bench.config.drift.digest,
+        tokens=SIGNATURE_TOKENS,
     )  # fmt: skip
 
     def write(directory: Path) -> None:

@@ -124,7 +124,7 @@ def load_reviewer(repository: Path, settings: Settings) -> Reviewer:
 
 
 def review_patches(repository: Path, patches: tuple[FilePatch, ...], settings: Settings) -> DriftReport:
-    """Score a diff against a repository's profile; a model is loaded only when there is something to score."""
+    """Score a diff against a repository's profile; a model is loaded only when there is text to score."""
     from service.flows.profile import NotProfiledError
 
     reading = read_patches(patches)

@@ -50,7 +50,8 @@ def _read(directory: Path, kind: str) -> dict[str, Any]:
     stored = read_json(directory / "signature.json")
     if (stored.get("format"), stored.get("kind")) != (FORMAT, kind):
         raise ArtifactError(
-            f"{directory} holds {stored.get('kind')} format {stored.get('format')}, expected {kind} format {FORMAT}; "
+            f"{directory} holds {stored.get('kind')} format {stored.get('format')}, "
+            f"expected {kind} format {FORMAT}; "
             "run `routeprint profile` again"
         )
     return stored

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def summarise(
-    repository: Path, plan: Plan, trained: Trained, losses: Losses, signature: TeamSignature, digest: str,
+    repository: Path, plan: Plan, trained: Trained, losses: Losses, *, signature: TeamSignature, digest: str,
     config: ProfileConfig,
 ) -> ProfileSummary:  # fmt: skip
     """Every figure that the report of a profile shows."""
@@ -60,8 +60,8 @@ def _caveats(plan: Plan, trained: Trained) -> list[str]:
         languages = {passage.language for passage in plan.slices.train}
         if not languages & {passage.language for passage in plan.foreign.power}:
             found.append(
-                f"{plan.foreign.name} has no code in the team's languages: the least size of a diff rests on the floor, "
-                "and the null is one of another language. Give --null-repo."
+                f"{plan.foreign.name} has no code in the team's languages: the least size of a diff is "
+                "the floor, and the null is one of another language. Give --null-repo."
             )
     if not trained.authors:
         found.append("No author has enough code for an adapter of their own.")

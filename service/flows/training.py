@@ -155,12 +155,14 @@ def train_all(bench: Bench, slices: Slices, null_train: Corpus | None, null_dev:
     enrolled, lacking = enough_by_author(counts, config)
     budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
     authors = {
-        author: _train_author(bench, slices, slices.train, team, author, budget, digests)
+        author: _train_author(bench, slices, slices.train, team, author, budget=budget, digests=digests)
         for author in enrolled
     }
     nulls: dict[str, Adapter] = {}
     for number in range(bench.config.n_null_sets):
-        nulls |= _train_null_set(bench, slices, team, tuple(enrolled), budget, number, digests)
+        nulls |= _train_null_set(
+            bench, slices, team, tuple(enrolled), budget=budget, number=number, digests=digests
+        )
     null_team = None
     if null_train is not None and null_dev is not None:
         null_team = _train_team(bench, null_train, null_dev, digests, "null team")
@@ -184,7 +186,7 @@ def _train_team(bench: Bench, train: Corpus, dev: Corpus, digests: dict[str, str
 
 
 def _train_author(
-    bench: Bench, slices: Slices, train: Corpus, team: Adapter, author: str, budget: int,
+    bench: Bench, slices: Slices, train: Corpus, team: Adapter, author: str, *, budget: int,
     digests: dict[str, str], null_set: int | None = None,
 ) -> Adapter:  # fmt: skip
     from fingerprint.adapters.population import train_author
@@ -207,12 +209,12 @@ def _train_author(
 
 
 def _train_null_set(
-    bench: Bench, slices: Slices, team: Adapter, authors: tuple[str, ...], budget: int, number: int,
+    bench: Bench, slices: Slices, team: Adapter, authors: tuple[str, ...], *, budget: int, number: int,
     digests: dict[str, str],
 ) -> dict[str, Adapter]:  # fmt: skip
     """Adapters of authors whose labels were shuffled by commit; one author alone has no such null.
 
-    All share one budget, so every null speaks for every author and ``null_authors`` of them are enough.
+    All share one budget, so every null speaks for every author and ``NULL_AUTHORS`` of them are enough.
     """
     from fingerprint.adapters.population import count_by_author, enough_by_author, shuffle_authors
 
@@ -224,6 +226,8 @@ def _train_null_set(
     usable, _ = enough_by_author(counts, bench.config.adapter)
     chosen = [author for author in authors if author in usable][:NULL_AUTHORS]
     return {
-        f"{author}/{number}": _train_author(bench, slices, shuffled, team, author, budget, digests, number)
+        f"{author}/{number}": _train_author(
+            bench, slices, shuffled, team, author, budget=budget, digests=digests, null_set=number
+        )
         for author in chosen
     }

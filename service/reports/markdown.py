@@ -29,7 +29,8 @@ def render(report: DriftReport, *, n_hunks: int = 5, is_expert: bool = False) ->
 
 def _hunk(number: int, hunk: HunkDrift, *, is_expert: bool) -> Iterator[str]:
     yield ""
-    yield f"<details{' open' if number == 1 else ''}><summary>{number}. {summary(wording.hunk_place(hunk))}</summary>"
+    opening = "<details open>" if number == 1 else "<details>"
+    yield f"{opening}<summary>{number}. {summary(wording.hunk_place(hunk))}</summary>"
     yield ""
     yield prose(wording.hunk_numbers(hunk)) + "."
     yield ""
@@ -55,7 +56,8 @@ def _expert(hunk: HunkDrift) -> Iterator[str]:
         yield from ("| site | nats |", "|---|---:|")
         for share in sorted(hunk.shares, key=lambda share: -abs(share.nats))[:12]:
             name = share.site + ("" if share.route is None else f" route {share.route}")
-            yield f"| {code(name, in_table=True)}{' (context)' if share.is_context else ''} | {wording.nats(share.nats)} |"
+            kind = " (context)" if share.is_context else ""
+            yield f"| {code(name, in_table=True)}{kind} | {wording.nats(share.nats)} |"
         yield ""
     if hunk.gap_nats is not None and hunk.gap_bound_nats is not None:
         yield f"Completeness gap {wording.nats(hunk.gap_nats)} nats, bound {hunk.gap_bound_nats:.2f}."

@@ -14,8 +14,8 @@ from service.reports.wording import percent, plural
 
 FORMAT = 1
 PURPOSE = (
-    "Authors are listed by name. These figures describe how code routes through a model; they say nothing of how well "
-    "or how much anyone works, and must not be used to compare or evaluate people."
+    "Authors are listed by name. These figures describe how code routes through a model; they say nothing of "
+    "how well or how much anyone works, and must not be used to compare or evaluate people."
 )
 
 

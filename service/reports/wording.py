@@ -97,13 +97,15 @@ def evidence_rows(evidence: Evidence) -> tuple[tuple[str, str, str], ...]:
         else f"{percent(evidence.realised_false_alarms)} of {evidence.n_held_out} held-out commits flagged"
     )
     return (
-        ("p-value", f"{p_value(evidence.p_value)}, n = {evidence.n_calibration} ({evidence.cell})", f"null: {null}"),
+        ("p-value", f"{p_value(evidence.p_value)}, n = {evidence.n_calibration} ({evidence.cell})",
+         f"null: {null}"),
         ("log-ratio per token", f"{nats(evidence.log_ratio_per_token)} nats",
          f"team's mean {nats(evidence.typical_log_ratio_per_token)}"),
         ("distance of routing", f"{evidence.distance:.2f}", f"team's median {evidence.typical_distance:.2f}"),
         ("drift score", f"{evidence.score:.2f}", f"alarm from {evidence.threshold:.2f}"),
         ("completeness gap", f"{nats(evidence.gap_nats)} nats", f"bound {evidence.gap_bound_nats:.2f} nats"),
-        ("context and first token", f"{percent(evidence.context_share)} and {percent(evidence.position0_share)} of Σ|c|",
+        ("context and first token",
+         f"{percent(evidence.context_share)} and {percent(evidence.position0_share)} of Σ|c|",
          "counted, not shown by line"),
         ("false alarms so far", held_out, ""),
     )  # fmt: skip

@@ -79,7 +79,8 @@ def test_forget_deletes_what_only_this_repository_used(tmp_path: Path) -> None:
     assert store.forget(tmp_path / "one") == 1
     assert store.find("adapter", "a") is None
     assert store.find("adapter", "b") is not None
-    assert not one.place.exists() and two.artifacts == ("adapter/b",)
+    assert not one.place.exists()
+    assert two.artifacts == ("adapter/b",)
 
 
 def test_records_name_repositories(tmp_path: Path) -> None:

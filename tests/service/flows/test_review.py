@@ -17,7 +17,7 @@ CODE = "--- a/m.py\n+++ b/m.py\n@@ -1,1 +1,3 @@\n import os\n+value = compute(1)
 CASES = {
     "": "empty",
     "--- a/m.py\n+++ b/m.py\n@@ -1,2 +1,1 @@\n a\n-b\n": "only deletes lines",
-    "diff --git a/a.py b/b.py\nsimilarity index 100%\nrename from a.py\nrename to b.py\n": "only renames files",
+    "diff --git a/a.py b/b.py\nsimilarity index 100%\nrename from a.py\nrename to b.py\n": "only renames",
     "diff --git a/a.png b/a.png\nindex 1..2 100644\nBinary files a/a.png and b/a.png differ\n": "",
     "--- a/README.qqq\n+++ b/README.qqq\n@@ -1 +1,2 @@\n a\n+words\n": "left out: 1 (not code)",
     "--- a/poetry.lock\n+++ b/poetry.lock\n@@ -1 +1,2 @@\n a\n+b\n": "left out: 1 (lockfile)",

@@ -14,7 +14,16 @@ from markdown_it import MarkdownIt
 from rich.console import Console, RenderableType
 
 from fingerprint.report import (
-    DriftReport, Evidence, Finding, Guess, HunkDrift, LineDrift, RouteShare, TeamLine, TokenShift, Verdict,
+    DriftReport,
+    Evidence,
+    Finding,
+    Guess,
+    HunkDrift,
+    LineDrift,
+    RouteShare,
+    TeamLine,
+    TokenShift,
+    Verdict,
 )  # fmt: skip
 from service.reports import escape, machine, markdown, terminal, wording
 
@@ -25,7 +34,8 @@ def evidence(p: float = 2 / 62, n: int = 61, cell: str = "all") -> Evidence:
     return Evidence(
         p_value=p, n_calibration=n, cell=cell, log_ratio_per_token=-0.31, typical_log_ratio_per_token=0.42,
         distance=5.2, typical_distance=2.9, score=3.4, threshold=3.1, null_p_value=0.48, gap_nats=0.011,
-        gap_bound_nats=0.9, context_share=0.22, position0_share=0.04, realised_false_alarms=0.06, n_held_out=16,
+        gap_bound_nats=0.9, context_share=0.22, position0_share=0.04, realised_false_alarms=0.06,
+        n_held_out=16,
     )  # fmt: skip
 
 
@@ -121,9 +131,11 @@ def test_hostile_text_does_not_act() -> None:
     assert not {"\x1b", "\x07", "\u202e"} & set(shown)
     assert "[bold]x[/bold]" in shown.replace("\n", "")
     page = MarkdownIt("commonmark").enable("table").render(markdown.render(hostile()))
-    assert "<script" not in page and "href" not in page
+    assert "<script" not in page
+    assert "href" not in page
     outside_code = "".join(part.split("</code>")[-1] for part in page.split("<code>"))
-    assert "@team" not in outside_code and "#12" not in outside_code
+    assert "@team" not in outside_code
+    assert "#12" not in outside_code
 
 
 @given(st.text(st.characters(codec=None), max_size=60))
@@ -131,7 +143,8 @@ def test_code_spans_hold_any_text(text: str) -> None:
     shown = escape.code(text, 200)
     html = MarkdownIt("commonmark").render(f"x {shown} y")
     if escape.visible(text).strip():
-        assert html.startswith("<p>x <code>") and html.endswith("</code> y</p>\n")
+        assert html.startswith("<p>x <code>")
+        assert html.endswith("</code> y</p>\n")
         assert html.count("<code>") == 1
     assert "\n" not in shown
 

@@ -1,0 +1,72 @@
+"""A small real repository of two hands, and the tiny base to learn it with."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fingerprint.config import AdapterConfig, DriftConfig, ProfileConfig
+from tests.fingerprint.conftest import tiny_base_dir  # noqa: F401 - a fixture
+
+N_COMMITS = 120
+PEOPLE = {
+    "Ann Other <ann@example.org>": "def load_{name}(path):\n    config = read(path)\n    return config\n",
+    "Bob Some <bob@example.org>": "def get{Name}(options):\n    result = fetch(options)\n    return result\n",
+}
+_NAMES = ("alpha", "beta", "gamma", "delta", "kappa", "omega", "sigma", "theta")
+
+
+def function(author: str, rng: random.Random) -> str:
+    name = rng.choice(_NAMES) + str(rng.randrange(1000))
+    body = PEOPLE[author].format(name=name, Name=name.title())
+    return (
+        body + f"\n\ndef use_{name}(value):\n    total = value * {rng.randrange(100)}\n    return total\n\n\n"
+    )
+
+
+def fast_import(commits: list[tuple[str, str, str]]) -> bytes:
+    """A stream of (author, path, whole text) commits, a day apart."""
+    out: list[bytes] = []
+    for day, (author, path, text) in enumerate(commits):
+        stamp, data = f"{author} {1_700_000_000 + day * 86_400} +0000", text.encode()
+        out += [b"commit refs/heads/main\n", f"author {stamp}\ncommitter {stamp}\ndata 4\nwork\n".encode()]
+        out += [f"M 100644 inline {path}\ndata {len(data)}\n".encode(), data, b"\n"]
+    return b"".join(out)
+
+
+@pytest.fixture(scope="session")
+def small_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place, rng = tmp_path_factory.mktemp("repositories") / "shop", random.Random(0)
+    place.mkdir()
+    texts: dict[str, str] = {}
+    commits: list[tuple[str, str, str]] = []
+    for number in range(N_COMMITS):
+        author = list(PEOPLE)[number % 2]
+        path = f"src/{_NAMES[number % 5]}_{number // 30}.py"
+        texts[path] = texts.get(path, "import os\n\n\n") + function(author, rng) + function(author, rng)
+        commits.append((author, path, texts[path]))
+    git = ["git", "-C", str(place)]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    subprocess.run([*git, "fast-import", "--quiet"], input=fast_import(commits), check=True)
+    subprocess.run([*git, "reset", "-q", "--hard"], check=True)
+    return place
+
+
+@pytest.fixture(scope="session")
+def small_config(tiny_base_dir: Path) -> ProfileConfig:  # noqa: F811 - the fixture of that name
+    """Budgets that a tiny model on a small repository takes seconds for."""
+    adapter = AdapterConfig(
+        team_tokens=2_000, author_tokens=800, least_author_tokens=300, least_team_tokens=500
+    )
+    drift = DriftConfig(
+        least_tokens=30,
+        integration_points=1,
+        explain_points=2,
+        explained_hunks=1,
+        power_draws=20,
+        power_sizes=(60, 120),
+    )
+    return ProfileConfig(base=str(tiny_base_dir), adapter=adapter, drift=drift)
