@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fingerprint.config import ProfileConfig
-from service.flows.profile import prepare
+from service.flows.plan import prepare
 from service.flows.team import TeamChoice
 from service.flows.training import NULL_AUTHORS, Progress
 from service.settings import Settings

@@ -84,7 +84,6 @@ def make_author_signatures(bench: Bench, slices: Slices, trained: Trained) -> di
 
 def _make_author_signature(bench: Bench, slices: Slices, trained: Trained, author: str) -> str:
     from fingerprint.routing.extract import extract_signature
-    from service.flows.profile import provenance
 
     adapter = trained.authors[author]
     nulls = {name: null.weights for name, null in trained.nulls.items()}
@@ -99,7 +98,7 @@ def _make_author_signature(bench: Bench, slices: Slices, trained: Trained, autho
         signature = extract_signature(
             author, routed=bench.routed, team_weights=trained.team.state, difference=adapter.weights,
             passages=passages, null_differences=list(nulls.values()), config=bench.config.drift,
-            provenance=provenance(bench, slices.digest), facts=adapter.facts,
+            provenance=bench.provenance(slices.digest), facts=adapter.facts,
         )  # fmt: skip
         save_signature(signature, directory)
 

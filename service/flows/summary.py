@@ -14,7 +14,7 @@ from service.flows.training import Trained
 from service.reports.profile_summary import AuthorRow, ProfileSummary
 
 if TYPE_CHECKING:
-    from service.flows.profile import Plan
+    from service.flows.plan import Plan
     from service.flows.readings import Losses
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus
-from fingerprint.provenance import CODE_VERSION, digest_of
+from fingerprint.provenance import CODE_VERSION, Provenance, digest_of
 from service.artifacts import ArtifactStore, RepositoryRecord
 
 if TYPE_CHECKING:
@@ -79,6 +79,12 @@ class Bench:
         """Content address of a step's result."""
         base = {"revision": self.routed.base.revision, "routes": self.routed.routes.digest}
         return digest_of({"what": what, **base, **facts, "code": CODE_VERSION})
+
+    def provenance(self, corpus: str) -> Provenance:
+        """Where a signature of this profile comes from."""
+        base, config = self.routed.base, self.config
+        routes = self.routed.routes.digest
+        return Provenance(base.name, base.revision, routes, corpus, config.digest, config.adapter.seed)
 
     def make(self, kind: str, digest: str, name: str, write: Callable[[Path], None]) -> Path:
         """Find an artifact or make it; either way it is listed as this repository's."""
