@@ -29,12 +29,13 @@ from fingerprint.routing.team import TeamSlices
 from fingerprint.signature import TeamSignature
 from service.flows.evaluation.setup import Setup
 from service.flows.evaluation.text import fit_ngrams
-from service.flows.profile import provenance
 from service.flows.signatures import load_team_signature, save_signature
 
 CHARACTERS_PER_TOKEN = 4
 """Rough, for progress alone."""
 TEAM = "the team's own later commits"
+RECENT_COMMITS = 50.0
+"""Half-life, in commits, of the recency-weighted p-values (NexCP)."""
 DriftFacts = dict[str, float | int | str | None]
 
 
@@ -48,7 +49,6 @@ def detect(setup: Setup) -> tuple[list[ForeignRow], list[FlaggedRow], DriftFacts
         setup.notes.append("no later commit is large enough to be scored")
         return [], [], {}
     drift = setup.bench.config.drift
-    p_values = commit_p_values(measures, signature, drift)
     languages = [str(language) for language in signature.facts["languages"]]
     novelty = drift_novelty(measures, signature, drift)
     with setup.clock.phase("perplexity of commits"):
@@ -57,12 +57,25 @@ def detect(setup: Setup) -> tuple[list[ForeignRow], list[FlaggedRow], DriftFacts
         novelty |= _ngrams(setup, commits)
     is_same = np.isin([main_language(commit) for commit in commits.passages], languages)
     rows = foreign_rows(novelty, commits, languages, setup.config.n_draws) if commits.is_foreign.any() else []
-    flagged = flagged_rows(TEAM, p_values[~commits.is_foreign])
-    if (commits.is_foreign & is_same).any():
-        flagged += flagged_rows(
-            "foreign commits in the team's languages", p_values[commits.is_foreign & is_same]
-        )
+    flagged = _flagged(setup, signature, measures, commits.is_foreign, is_same)
     return rows, flagged, _facts(setup, signature, commits, measures)
+
+
+def _flagged(
+    setup: Setup, signature: TeamSignature, measures: Measures, is_foreign: np.ndarray, is_same: np.ndarray
+) -> list[FlaggedRow]:
+    """Flagged shares of commits that a review would score: large enough, in a language the team writes."""
+    drift = setup.bench.config.drift
+    is_scored = is_same & (measures.n_scored >= int(signature.facts["least_tokens"]))
+    own, foreign = (np.flatnonzero(is_scored & kind) for kind in (~is_foreign, is_foreign))
+    recent = drift.model_copy(update={"recency_half_life": RECENT_COMMITS})
+    rows = flagged_rows(TEAM, commit_p_values(measures.take(own), signature, drift))
+    weighted = commit_p_values(measures.take(own), signature, recent)
+    rows += flagged_rows(f"{TEAM}, calibration weighted by recency", weighted)
+    if len(foreign):
+        found = commit_p_values(measures.take(foreign), signature, drift)
+        rows += flagged_rows("foreign commits in the team's languages", found)
+    return rows
 
 
 def _make_signature(setup: Setup) -> TeamSignature:
@@ -86,7 +99,7 @@ def _make_signature(setup: Setup) -> TeamSignature:
             routed=bench.routed,
             team_weights=trained.team.state,
             config=bench.config.drift,
-            provenance=provenance(bench, slices.digest),
+            provenance=bench.provenance(slices.digest),
             authors=sorted(trained.authors),
             null_weights=None if trained.null_team is None else trained.null_team.state,
             foreign=power,
@@ -194,7 +207,8 @@ def _facts(setup: Setup, signature: TeamSignature, commits: CommitSet, measures:
     """Sizes, power and the exchangeable control."""
     drift, is_foreign = setup.bench.config.drift, commits.is_foreign
     calibration = signature.readings["calibration_all"]
-    test = drift_novelty(measures, signature, drift)["drift v1 (both, two-sided)"][~is_foreign]
+    own = np.flatnonzero(~is_foreign & (measures.n_scored >= int(signature.facts["least_tokens"])))
+    test = drift_novelty(measures.take(own), signature, drift)["drift v1 (both, two-sided)"]
     shares = exchangeable_shares(calibration, test) if len(test) else {}
     power = {
         f"power_at_{point['n_tokens']}_tokens": point["power"] for point in signature.facts["power_curve"]
