@@ -25,7 +25,7 @@ from fingerprint.drift.power import PowerPoint, least_tokens, power_curve
 from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights
 from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import Provenance
-from fingerprint.routing.extract import Measures, PhiLayout, Progress, measure_passages
+from fingerprint.routing.extract import Measures, PhiLayout, Progress, measure_passages, with_log_ratio
 from fingerprint.routing.team import Normaliser, TeamSlices, fit_normaliser
 from fingerprint.signature import TeamSignature
 
@@ -60,19 +60,24 @@ def build_team_signature(
     """
     zero = routed.zero_weights()
 
-    def measure(passages: Sequence[Passage], state: RouteWeights) -> Measures:
-        return measure_passages(ModelPair(routed, zero, state), passages, config, progress=progress)
+    def measure(passages: Sequence[Passage]) -> Measures:
+        return measure_passages(ModelPair(routed, zero, team_weights), passages, config, progress=progress)
 
     capped = [cap_commits(slice_, config.commit_tokens) for slice_ in slices[1:]]
-    dev, calibration, held_out = (measure(texts, team_weights).by_group() for texts in capped)
+    measured = [measure(texts) for texts in capped]
+    dev, calibration, held_out = (texts.by_group() for texts in measured)
     normaliser = fit_normaliser(dev, config)
     languages = sorted({passage.language for slice_ in slices for passage in slice_})
-    others = measure(_some_foreign(foreign, languages), team_weights)
+    others = measure(_some_foreign(foreign, languages))
     assembled = _calibrate(normaliser, calibration, held_out, others, config)
     null: dict[str, np.ndarray] = {}
     null_languages: list[str] = []
     if null_weights is not None:
-        null_dev, null_calibration = (measure(texts, null_weights).by_group() for texts in capped[:2])
+        pair = ModelPair(routed, zero, null_weights)
+        null_dev, null_calibration = (
+            with_log_ratio(found, pair, texts, config).by_group()
+            for found, texts in zip(measured[:2], capped[:2], strict=True)
+        )
         null, null_languages = _null_readings(null_dev, null_calibration, config)
     layout = {"null_languages": null_languages, "phi_names": list(PhiLayout(tuple(routed.sites)).names)}
     described = _describe(slices, languages, normaliser, dev, calibration) | assembled[1] | layout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -176,6 +176,17 @@ def measure_passages(
         if progress is not None:
             progress(int(found.n_scored.sum()))
     return _concatenate(parts)
+
+
+def with_log_ratio(
+    measures: Measures, pair: ModelPair, passages: Sequence[Passage], config: DriftConfig
+) -> Measures:
+    """The same passages' measures with Lambda of another pair: two forward passes, no contributions."""
+    rows = tokenize_passages(pair.routed.base, passages, config.passage_tokens)
+    ratios = np.zeros(len(passages))
+    for row, (start, end) in zip(rows, pair.log_probs(rows, config.batch_tokens), strict=True):
+        ratios[row.passage_index] += float(end.sum(dtype=np.float64) - start.sum(dtype=np.float64))
+    return replace(measures, log_ratio=ratios)
 
 
 def _concatenate(parts: Sequence[Measures]) -> Measures:
