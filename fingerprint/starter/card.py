@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors import safe_open
 
 from fingerprint.starter.evaluate import LANGUAGES
 from fingerprint.starter.tokenizer import MODEL
@@ -88,8 +88,8 @@ def render(meta: dict[str, Any], history: list[dict[str, float]], bits: dict[str
     """Return the card's text."""
     steps = int(history[-1]["step"])
     config = StarterConfig(total_tokens=steps * StarterConfig().rows_per_step * StarterConfig().row_tokens)
-    weights = load_file(MODEL / "model.safetensors") if (MODEL / "model.safetensors").exists() else {}
-    n_parameters = sum(int(np.prod(w.shape)) for w in weights.values())
+    with safe_open(MODEL / "model.safetensors", "numpy") as weights:
+        n_parameters = sum(int(np.prod(weights.get_slice(name).get_shape())) for name in weights.keys())  # noqa: SIM118
     last = smoothed(history)[-1][1]
     return (FOLDER / "card.md.in").read_text(encoding="utf-8").format(
         n_parameters=f"{n_parameters:,}",
