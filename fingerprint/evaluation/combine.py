@@ -185,7 +185,12 @@ def _choose(
     return penalties[int(np.argmin(losses))] if folds else penalties[-1]
 
 
-def fuse(test: Sequence[Scores], dev: Sequence[Scores], labels: Labels, groups: Sequence[str]) -> Scores:
+def fuse(
+    test: Sequence[Scores],
+    dev: Sequence[Float[np.ndarray, "m k"]],
+    labels: Int[np.ndarray, " m"],
+    groups: Sequence[str],
+) -> Scores:
     """Several systems as so many "sites": weights fitted on their dev scores, applied to their test scores.
 
     Args:

@@ -47,7 +47,7 @@ class EvaluationConfig(BaseModel):
     """Scored tokens read of one commit when drift is measured."""
     least_commit_tokens: Count = 60
     """Smaller commits are not scored, on either side."""
-    n_draws: Count = 1000
+    n_draws: Count = 500
     """Bootstrap draws."""
     seed: int = 0
     """Order of training data, and what random caps choose."""
@@ -74,8 +74,12 @@ class EvaluationConfig(BaseModel):
     def profile(self, base: str, revision: str | None) -> ProfileConfig:
         """The dials of the profile that is evaluated."""
         adapter = AdapterConfig(author_tokens=self.tokens, team_tokens=2 * self.tokens, seed=self.seed)
-        least = min(adapter.least_team_tokens, self.tokens)
-        adapter = adapter.model_copy(update={"least_team_tokens": least})
+        # a budget below the usual least is a deliberately small run
+        least = {
+            "least_team_tokens": adapter.least_team_tokens,
+            "least_author_tokens": adapter.least_author_tokens,
+        }
+        adapter = adapter.model_copy(update={name: min(n, self.tokens) for name, n in least.items()})
         drift = DriftConfig(
             slices=self.slices, commit_tokens=self.commit_tokens, least_tokens=self.least_commit_tokens
         )

@@ -98,6 +98,8 @@ def drift_novelty(measures: Measures, signature: TeamSignature, config: DriftCon
 
 def commit_p_values(measures: Measures, signature: TeamSignature, config: DriftConfig) -> Novelty:
     """Conformal p-values of commits, as a review computes them."""
+    if not len(measures):
+        return np.zeros(0)
     prefix = "calibration_"
     cells = {k.removeprefix(prefix): x for k, x in signature.readings.items() if k.startswith(prefix)}
     scores = _normaliser(signature).statistics(measures, config.combination).score
@@ -122,7 +124,7 @@ def flagged_rows(who: str, p_values: Novelty) -> list[FlaggedRow]:
 
 
 def exchangeable_shares(
-    calibration: Novelty, test: Novelty, n_draws: int = 2000, seed: int = 0
+    calibration: Float[np.ndarray, " c"], test: Float[np.ndarray, " t"], n_draws: int = 2000, seed: int = 0
 ) -> dict[float, float]:
     """Flagged share at each level once calibration and test scores are shuffled together.
 

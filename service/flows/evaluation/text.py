@@ -23,6 +23,7 @@ from fingerprint.evaluation.protocol import (
     samples_of,
 )
 from fingerprint.passage import Corpus
+from service import ServiceError
 from service.flows.ingest import Progress, ingest
 from service.flows.team import TeamChoice, enrol
 from service.settings import Settings
@@ -112,7 +113,11 @@ class Material:
 
 
 def choose_material(history: History, config: EvaluationConfig) -> Material:
-    """Enrol authors and draw samples; a text that repeats an older one counts once, where it is oldest."""
+    """Enrol authors and draw samples; a text that repeats an older one counts once, where it is oldest.
+
+    Raises:
+        ServiceError: nobody has enough code on both sides of the cut.
+    """
     every = samples_of(passage for corpus in history.slices for passage in corpus)
     slice_of = {group: i for i, corpus in enumerate(history.slices) for group in corpus.groups}
     parts: list[list[Sample]] = [[], [], [], []]
@@ -120,6 +125,13 @@ def choose_material(history: History, config: EvaluationConfig) -> Material:
         parts[slice_of[sample.group]].append(sample)
     standings = enrol_authors(parts[0] + parts[1] + parts[2], parts[3], config.enrolment)
     authors = tuple(row.author for row in standings if row.is_enrolled)
+    if not authors:
+        rule = config.enrolment
+        raise ServiceError(
+            f"no author of {history.name} has {rule.least_samples} hunk samples in "
+            f"{rule.least_commits} commits before {date_of(history.cut)} and {rule.least_test_samples} "
+            "samples after it; move the cut with --test-share, or lower --authors-min"
+        )
     train, dev, calibration, test = (only_authors(part, authors) for part in parts)
     return Material(
         tuple(standings), authors, tuple(train),
@@ -136,9 +148,7 @@ def fit_ngrams(material: Material, samples: Sequence[Sample], config: Evaluation
 
 
 def team_slices(history: History, authors: Sequence[str]) -> tuple[Corpus, ...]:
-    """The four slices with the code of these authors alone; of everyone when there is none to name."""
-    if not authors:
-        return history.slices
+    """The four slices with the code of these authors alone."""
     wanted = set(authors)
     return tuple(Corpus(tuple(p for p in corpus if p.author in wanted)) for corpus in history.slices)
 
