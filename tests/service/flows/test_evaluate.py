@@ -31,7 +31,7 @@ def write(hand: str, n: int, rng: np.random.Generator) -> str:
     for _ in range(n):
         a, b = rng.choice(NOUNS, 2)
         parts.append(
-            HANDS[hand].format(a=a, b=b, A=a.title(), B=b.title()) + f"{a}_{rng.integers(1e6)} = 1\n"
+            HANDS[hand].format(a=a, b=b, A=a.title(), B=b.title()) + f"{a}_{rng.integers(1_000_000)} = 1\n"
         )
     return "".join(parts)
 
