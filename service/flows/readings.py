@@ -16,10 +16,10 @@ from service.flows.training import Bench, Slices, Trained
 if TYPE_CHECKING:
     from fingerprint.lm.tokens import TokenizedPassage
 
-LOSS_TOKENS = 6_000
-"""Scored dev tokens read of each author for the loss matrix."""
-SIGNATURE_TOKENS = 3_000
-"""Scored dev tokens read of each author for the signature."""
+MOST_LOSS_TOKENS = 6_000
+"""Scored dev tokens read of each author for the loss matrix, at most; a tenth of the author's budget below."""
+MOST_SIGNATURE_TOKENS = 3_000
+"""The same for the signature, which costs several times as much a token; a 25th of the budget below."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,11 @@ def measure_losses(bench: Bench, slices: Slices, trained: Trained) -> Losses:
 
     states = {} if trained.null_team is None else {"null team": trained.null_team.state}
     states |= {name: adapter.state for name, adapter in (trained.authors | trained.nulls).items()}
-    digest = bench.digest("losses", adapters=trained.digests, dev=slices.dev.digest, tokens=LOSS_TOKENS)
+    n_tokens = min(MOST_LOSS_TOKENS, bench.config.adapter.author_tokens // 10)
+    digest = bench.digest("losses", adapters=trained.digests, dev=slices.dev.digest, tokens=n_tokens)
 
     def write(directory: Path) -> None:
-        dev = _dev_windows(bench, slices.dev)
+        dev = _dev_windows(bench, slices.dev, n_tokens)
         matrix = (
             loss_matrix(bench.routed, trained.team.state, states, dev)
             if dev
@@ -66,14 +67,14 @@ def measure_losses(bench: Bench, slices: Slices, trained: Trained) -> Losses:
     return Losses(tuple(labels["rows"]), tuple(labels["columns"]), matrix)
 
 
-def _dev_windows(bench: Bench, dev: Corpus) -> dict[str, list[TokenizedPassage]]:
+def _dev_windows(bench: Bench, dev: Corpus, n_tokens: int) -> dict[str, list[TokenizedPassage]]:
     from fingerprint.adapters.budget import count_scored, spread_windows, windows_by_author
     from fingerprint.lm.tokens import tokenize_passages
 
     windows = tokenize_passages(bench.routed.base, dev.passages, bench.config.adapter.max_passage_tokens)
     found = windows_by_author(dev.passages, windows)
     return {
-        author: spread_windows(own, LOSS_TOKENS) for author, own in sorted(found.items()) if count_scored(own)
+        author: spread_windows(own, n_tokens) for author, own in sorted(found.items()) if count_scored(own)
     }
 
 
@@ -86,15 +87,16 @@ def _make_author_signature(bench: Bench, slices: Slices, trained: Trained, autho
     from fingerprint.routing.extract import extract_signature
 
     adapter = trained.authors[author]
+    n_tokens = min(MOST_SIGNATURE_TOKENS, bench.config.adapter.author_tokens // 25)
     nulls = {name: null.weights for name, null in trained.nulls.items()}
     digest = bench.digest(
         "author signature", author=author, adapter=trained.digests[author], dev=slices.dev.digest,
         nulls=[trained.digests[name] for name in nulls], config=bench.config.drift.digest,
-        tokens=SIGNATURE_TOKENS,
+        tokens=n_tokens,
     )  # fmt: skip
 
     def write(directory: Path) -> None:
-        passages = _spread(slices.dev.where_author(author).passages, SIGNATURE_TOKENS)
+        passages = _spread(slices.dev.where_author(author).passages, n_tokens)
         signature = extract_signature(
             author, routed=bench.routed, team_weights=trained.team.state, difference=adapter.weights,
             passages=passages, null_differences=list(nulls.values()), config=bench.config.drift,
