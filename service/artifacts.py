@@ -131,6 +131,7 @@ class ArtifactStore:
         try:
             write(draft)
             _write_mark(draft, kind, digest)
+            draft.chmod(0o755)  # mkdtemp makes it private; artifacts are shared
             with contextlib.suppress(OSError):  # lost the race: the other's copy is the same
                 draft.replace(place)
         finally:

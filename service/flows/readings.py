@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fingerprint.lm.tokens import TokenizedPassage
 
 MOST_LOSS_TOKENS = 6_000
-"""Scored dev tokens read of each author for the loss matrix, at most; a tenth of the author's budget below."""
+"""Scored dev tokens read of each author for the losses, at most; a tenth of the budget below."""
 MOST_SIGNATURE_TOKENS = 3_000
 """The same for the signature, which costs several times as much a token; a 25th of the budget below."""
 
