@@ -54,8 +54,8 @@ def evaluate(
     base, routes = setup.bench.routed.base, setup.bench.routed.routes
     sizes = {"dev_samples": len(setup.material.dev), "test_samples": len(setup.material.test)}
     return Evaluation(
-        repository=_name(repository),
-        foreign=None if foreign is None else _name(foreign),
+        repository=history.name,
+        foreign=None if other is None else other.name,
         setting=_setting(config),
         history=history.facts() | sizes | {"budget_tokens": setup.trained.budget},
         authors=tuple(_author_row(row) for row in material.standings[:MOST_AUTHOR_ROWS]),
@@ -71,12 +71,6 @@ def evaluate(
         notes=tuple(setup.notes),
         seconds=setup.clock.seconds,
     )
-
-
-def _name(repository: Path) -> str:
-    """A repository's name: a bare one named "repo" or ".git" goes by its folder."""
-    path = repository.resolve()
-    return path.parent.name if path.name in {"repo", ".git"} else path.name
 
 
 def _setting(config: EvaluationConfig) -> dict[str, float | int | str | bool | None]:

@@ -18,7 +18,7 @@ from service.artifacts import ArtifactStore, read_arrays, write_arrays
 from service.flows.base import load_routed
 from service.flows.evaluation.text import History, Material, anonymous, team_slices
 from service.flows.readings import Losses, measure_losses
-from service.flows.training import Bench, Progress, Slices, Trained, train_all
+from service.flows.training import Bench, ForeignSlices, Progress, Slices, Trained, train_all
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,12 +95,12 @@ def set_up(
     profile = config.profile(settings.base, settings.revision)
     routed = load_routed(settings, profile.base, profile.revision, profile.adapter.scale)
     store = ArtifactStore(settings.home)
-    bench = Bench(routed, store, store.record(repository), profile, report)
+    bench = Bench(routed, store, store.record(repository), profile, report, settings)
     slices = Slices.of(*team_slices(history, material.authors))
     clock, notes = Clock(), list[str]()
     with clock.phase("training"):
         null = (None, None) if other is None else tuple(anonymous(corpus) for corpus in other.slices[:2])
-        trained = train_all(bench, slices, *null)
+        trained = train_all(bench, slices, ForeignSlices(*null))
     kept = material.narrowed(list(trained.authors))
     notes += [
         f"{author}: {missing:,} scored tokens too few to train on; left out"

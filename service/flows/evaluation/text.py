@@ -62,6 +62,12 @@ class History:
         return found | {f"left out: {reason}": n for reason, n in sorted(self.left_out.items())}
 
 
+def name_of(repository: Path) -> str:
+    """A repository's name: a git directory called "repo" or ".git" goes by its folder."""
+    path = repository.resolve()
+    return path.parent.name if path.name in {"repo", ".git"} else path.name
+
+
 def date_of(seconds: float) -> str:
     """A day, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).date().isoformat()
@@ -82,7 +88,7 @@ def read_history_of(
     humans = {author.key for author in found.authors if author.kind is AuthorKind.HUMAN}
     corpus = Corpus(tuple(passage for passage in enrolled.corpus if passage.author in humans))
     present = {passage.author for passage in corpus}
-    return History(repository.name, corpus.split_by_time(config.slices), enrolled.left_out, len(present))
+    return History(name_of(repository), corpus.split_by_time(config.slices), enrolled.left_out, len(present))
 
 
 @dataclass(frozen=True)
