@@ -68,7 +68,7 @@ def prepare(
     report(Stage("load the base", 0, None))
     routed = load_routed(settings, config.base, config.revision, config.adapter.scale)
     store = ArtifactStore(settings.home)
-    bench = Bench(routed, store, store.record(repository), config, report)
+    bench = Bench(routed, store, store.record(repository), config, report, settings)
     return bench, Plan(ingested, enrolled, slices, foreign, choice)
 
 

@@ -18,7 +18,7 @@ from service.artifacts import ArtifactStore, read_json, write_json
 from service.flows.plan import Plan, prepare
 from service.flows.signatures import load_team_signature, save_signature
 from service.flows.team import TeamChoice
-from service.flows.training import Bench, Progress, Trained, train_all
+from service.flows.training import Bench, ForeignSlices, Progress, Trained, train_all
 from service.reports.profile_summary import ProfileSummary
 from service.settings import Settings
 
@@ -45,8 +45,7 @@ def profile(
         NotIngestedError, TooLittleHistoryError, InsufficientCodeError: what to do is in the message.
     """
     bench, plan = prepare(repository, settings, config, choice, report)
-    null = plan.foreign
-    trained = train_all(bench, plan.slices, null.train, null.dev)
+    trained = train_all(bench, plan.slices, ForeignSlices(plan.foreign.train, plan.foreign.dev))
     signature_digest = _make_team_signature(bench, plan, trained)
     from service.flows.readings import make_author_signatures, measure_losses
     from service.flows.summary import summarise
@@ -112,6 +111,7 @@ def _keep(
         TeamLines.of(plan.slices.train).save(directory / "team-lines.jsonl")
 
     bench.make("profile", digest, "profile", write)
+    assert bench.record is not None, "only a second process works without a record"
     bench.record.point("profile", digest)
 
 

@@ -5,8 +5,10 @@ A killed training leaves a checkpoint under the artifact's digest and goes on fr
 
 from __future__ import annotations
 
+import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus
 from fingerprint.provenance import CODE_VERSION, Provenance, digest_of
 from service.artifacts import ArtifactStore, RepositoryRecord
+from service.settings import Settings
 
 if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter
@@ -62,18 +65,28 @@ class Slices:
 
 
 @dataclass(frozen=True)
+class ForeignSlices:
+    """Other people's code for the null team: to train on and to stop on; None without a null."""
+
+    train: Corpus | None
+    dev: Corpus | None
+
+
+@dataclass(frozen=True)
 class Bench:
     """What every step needs.
 
     Attributes:
-        routed: the base over its routes. record: of the profiled repository. config: every dial.
+        routed: the base over its routes. record: of the profiled repository; None lists nothing.
+        config: every dial. settings: with them, a second process may train the nulls.
     """
 
     routed: RoutedModel
     store: ArtifactStore
-    record: RepositoryRecord
+    record: RepositoryRecord | None
     config: ProfileConfig
     report: Progress
+    settings: Settings | None = None
 
     def digest(self, what: str, **facts: Any) -> str:
         """Content address of a step's result."""
@@ -88,7 +101,8 @@ class Bench:
 
     def make(self, kind: str, digest: str, name: str, write: Callable[[Path], None]) -> Path:
         """Find an artifact or make it; either way it is listed as this repository's."""
-        self.record.use(kind, digest)
+        if self.record is not None:
+            self.record.use(kind, digest)
         if (found := self.store.find(kind, digest)) is not None:
             self.report(Stage(name, 1, 1, is_stored=True))
             return found
@@ -145,35 +159,90 @@ class Trained:
     digests: dict[str, str]
 
 
-def train_all(bench: Bench, slices: Slices, null_train: Corpus | None, null_dev: Corpus | None) -> Trained:
-    """Train what is not stored: the team, its authors, and their nulls.
+def train_all(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Trained:
+    """Train what is not stored: the team, its authors, and beside these, if allowed, their nulls.
 
     Raises:
         InsufficientCodeError: the team has too little code.
     """
+    from fingerprint.adapters.population import count_by_author, enough_by_author
+
+    digests: dict[str, str] = {}
+    population = train_own_team(bench, slices, digests)
+    with nulls_beside(bench, slices, foreign):
+        authors = {
+            author: _train_author(bench, slices, slices.train, population, author, digests=digests)
+            for author in population.authors
+        }
+    nulls, null_team = train_nulls(bench, slices, foreign, population, digests)
+    counts = count_by_author(bench.routed, slices.train, bench.config.adapter)
+    _, lacking = enough_by_author(counts, bench.config.adapter)
+    missing = {author: error.need - error.have for author, error in lacking.items()}
+    return Trained(population.team, null_team, authors, nulls, missing, counts, population.budget, digests)
+
+
+@dataclass(frozen=True)
+class Population:
+    """The team's adapter, the authors with enough code, and the budget they share."""
+
+    team: Adapter
+    authors: tuple[str, ...]
+    budget: int
+
+
+def train_own_team(bench: Bench, slices: Slices, digests: dict[str, str]) -> Population:
+    """Train B on the team's own code, and see who can be trained over it."""
     from fingerprint.adapters.budget import equal_budget
     from fingerprint.adapters.population import count_by_author, enough_by_author
 
     config = bench.config.adapter
-    digests: dict[str, str] = {}
     team = _train_team(bench, slices.train, slices.dev, digests, "team")
-    counts = count_by_author(bench.routed, slices.train, config)
-    enrolled, lacking = enough_by_author(counts, config)
-    budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
-    authors = {
-        author: _train_author(bench, slices, slices.train, team, author, budget=budget, digests=digests)
-        for author in enrolled
-    }
+    enrolled, _ = enough_by_author(count_by_author(bench.routed, slices.train, config), config)
+    return Population(team, tuple(enrolled), equal_budget(enrolled, config.author_tokens, config.most_epochs))
+
+
+def train_nulls(
+    bench: Bench, slices: Slices, foreign: ForeignSlices, population: Population, digests: dict[str, str]
+) -> tuple[dict[str, Adapter], Adapter | None]:
+    """Train the null adapters: D of shuffled authors by "author/set", and B of other people's code."""
+    null_team = None
+    if foreign.train is not None and foreign.dev is not None:
+        null_team = _train_team(bench, foreign.train, foreign.dev, digests, "null team")
     nulls: dict[str, Adapter] = {}
     for number in range(bench.config.n_null_sets):
-        nulls |= _train_null_set(
-            bench, slices, team, tuple(enrolled), budget=budget, number=number, digests=digests
-        )
-    null_team = None
-    if null_train is not None and null_dev is not None:
-        null_team = _train_team(bench, null_train, null_dev, digests, "null team")
-    missing = {author: error.need - error.have for author, error in lacking.items()}
-    return Trained(team, null_team, authors, nulls, missing, counts, budget, digests)
+        nulls |= _train_null_set(bench, slices, population, number, digests)
+    return nulls, null_team
+
+
+@contextmanager
+def nulls_beside(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Iterator[None]:
+    """While the block runs, let a second process train the nulls into the same store, then wait for it.
+
+    It only fills the store: whatever it did not finish, for whatever reason, the caller trains itself.
+    """
+    settings = bench.settings
+    if settings is None or settings.processes < 2 or settings.device != "cpu" or not bench.config.n_null_sets:
+        yield
+        return
+    spawn = multiprocessing.get_context("spawn")
+    beside = spawn.Process(target=_fill_store, args=(settings, bench.config, slices, foreign), daemon=True)
+    beside.start()
+    try:
+        yield
+        bench.report(Stage("null adapters, in a second process", 0, None))
+        beside.join()
+    finally:
+        beside.kill()
+
+
+def _fill_store(settings: Settings, config: ProfileConfig, slices: Slices, foreign: ForeignSlices) -> None:
+    """The second process: find the team that the first one stored, and train the nulls."""
+    from service.flows.base import load_routed
+
+    routed = load_routed(settings, config.base, config.revision, config.adapter.scale)
+    bench = Bench(routed, ArtifactStore(settings.home), None, config, lambda _: None)
+    digests: dict[str, str] = {}
+    train_nulls(bench, slices, foreign, train_own_team(bench, slices, digests), digests)
 
 
 def _train_team(bench: Bench, train: Corpus, dev: Corpus, digests: dict[str, str], name: str) -> Adapter:
@@ -192,12 +261,12 @@ def _train_team(bench: Bench, train: Corpus, dev: Corpus, digests: dict[str, str
 
 
 def _train_author(
-    bench: Bench, slices: Slices, train: Corpus, team: Adapter, author: str, *, budget: int,
+    bench: Bench, slices: Slices, train: Corpus, population: Population, author: str, *,
     digests: dict[str, str], null_set: int | None = None,
 ) -> Adapter:  # fmt: skip
     from fingerprint.adapters.population import train_author
 
-    config = bench.config.adapter
+    config, team, budget = bench.config.adapter, population.team, population.budget
     own = train.where_author(author)
     name = author if null_set is None else f"{author}/{null_set}"
     digest = bench.digest(
@@ -215,25 +284,24 @@ def _train_author(
 
 
 def _train_null_set(
-    bench: Bench, slices: Slices, team: Adapter, authors: tuple[str, ...], *, budget: int, number: int,
-    digests: dict[str, str],
-) -> dict[str, Adapter]:  # fmt: skip
+    bench: Bench, slices: Slices, population: Population, number: int, digests: dict[str, str]
+) -> dict[str, Adapter]:
     """Adapters of authors whose labels were shuffled by commit; one author alone has no such null.
 
     All share one budget, so every null speaks for every author and ``NULL_AUTHORS`` of them are enough.
     """
     from fingerprint.adapters.population import count_by_author, enough_by_author, shuffle_authors
 
-    if len(authors) < 2:
+    if len(population.authors) < 2:
         return {}
-    enrolled = [passage for passage in slices.train if passage.author in set(authors)]
+    enrolled = [passage for passage in slices.train if passage.author in set(population.authors)]
     shuffled = Corpus.of(shuffle_authors(enrolled, bench.config.adapter.seed + number))
     counts = count_by_author(bench.routed, shuffled, bench.config.adapter)
     usable, _ = enough_by_author(counts, bench.config.adapter)
-    chosen = [author for author in authors if author in usable][:NULL_AUTHORS]
+    chosen = [author for author in population.authors if author in usable][:NULL_AUTHORS]
     return {
         f"{author}/{number}": _train_author(
-            bench, slices, shuffled, team, author, budget=budget, digests=digests, null_set=number
+            bench, slices, shuffled, population, author, digests=digests, null_set=number
         )
         for author in chosen
     }
