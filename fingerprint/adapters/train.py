@@ -147,9 +147,16 @@ class _Run:
 
 
 def train_adapter(
-    routed: RoutedModel, train: Text, dev: Text, *, start: RouteWeights, config: AdapterConfig,
-    budget_tokens: int, checkpoint: Path | None = None,
-    progress: Callable[[TrainProgress], None] | None = None, precision: Precision = "auto",
+    routed: RoutedModel,
+    train: Text,
+    dev: Text,
+    *,
+    start: RouteWeights,
+    config: AdapterConfig,
+    budget_tokens: int,
+    checkpoint: Path | None = None,
+    progress: Callable[[TrainProgress], None] | None = None,
+    precision: Precision = "auto",
 ) -> TrainedWeights:
     """Train all B from ``start`` on the mean loss over scored tokens; keep the best state on dev.
 
@@ -173,8 +180,16 @@ def train_adapter(
         )
         key = _run_key(routed, plan, start, config, autocast)
         run = _resume(routed, optimiser, checkpoint, key)
-        _optimise(routed, optimiser, plan, run, config, autocast=autocast, progress=progress,
-                  save=lambda: _save_checkpoint(checkpoint, key, routed, optimiser, run))
+        _optimise(
+            routed,
+            optimiser,
+            plan,
+            run,
+            config,
+            autocast=autocast,
+            progress=progress,
+            save=lambda: _save_checkpoint(checkpoint, key, routed, optimiser, run),
+        )
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
     weights = run.best if run.best_step else {site: b.detach().clone() for site, b in start.items()}
@@ -182,7 +197,12 @@ def train_adapter(
 
 
 def estimate_cost(
-    routed: RoutedModel, train: Text, dev: Text, *, config: AdapterConfig, budget_tokens: int,
+    routed: RoutedModel,
+    train: Text,
+    dev: Text,
+    *,
+    config: AdapterConfig,
+    budget_tokens: int,
     precision: Precision = "auto",
 ) -> CostEstimate:
     """Plan a run and time one training step of it, for --dry-run. The model's state is unchanged."""
@@ -203,7 +223,10 @@ def estimate_cost(
 
 @torch.inference_mode()
 def mean_dev_loss(
-    routed: RoutedModel, windows: Sequence[TokenizedPassage], *, autocast: bool = False,
+    routed: RoutedModel,
+    windows: Sequence[TokenizedPassage],
+    *,
+    autocast: bool = False,
     batch_tokens: int = BATCH_TOKENS,
 ) -> float:
     """Mean loss per scored token in the model's current state, nats."""
@@ -223,9 +246,7 @@ def windows_of(routed: RoutedModel, text: Text, config: AdapterConfig) -> list[T
     return [item for item in text if isinstance(item, TokenizedPassage)]
 
 
-def _plan(
-    routed: RoutedModel, train: Text, dev: Text, config: AdapterConfig, budget_tokens: int
-) -> _Plan:
+def _plan(routed: RoutedModel, train: Text, dev: Text, config: AdapterConfig, budget_tokens: int) -> _Plan:
     """Choose the text, its order and the dev points."""
     windows = recent_windows(windows_of(routed, train, config), budget_tokens)
     dev_windows = spread_windows(windows_of(routed, dev, config), config.dev_tokens)
@@ -241,15 +262,25 @@ def _plan(
                 seen += sum(windows[i].n_scored for i in batch)
     points = np.linspace(0, len(batches), config.dev_points + 1)[1:]
     return _Plan(
-        windows, dev_windows, batches, frozenset(int(point) for point in points.round()),
+        windows,
+        dev_windows,
+        batches,
+        frozenset(int(point) for point in points.round()),
         [sum(windows[i].n_scored for i in batch) for batch in batches],
         [sum(len(windows[i]) for i in batch) for batch in batches],
     )
 
 
 def _optimise(
-    routed: RoutedModel, optimiser: torch.optim.Optimizer, plan: _Plan, run: _Run, config: AdapterConfig, *,
-    autocast: bool, progress: Callable[[TrainProgress], None] | None, save: Callable[[], None],
+    routed: RoutedModel,
+    optimiser: torch.optim.Optimizer,
+    plan: _Plan,
+    run: _Run,
+    config: AdapterConfig,
+    *,
+    autocast: bool,
+    progress: Callable[[TrainProgress], None] | None,
+    save: Callable[[], None],
 ) -> None:
     """Run the steps that are left."""
     warmup = round(config.warmup_share * len(plan.batches))
@@ -292,8 +323,13 @@ def _progress(plan: _Plan, run: _Run, first: int, seconds: float) -> TrainProgre
     done = sum(plan.tokens[first : run.step])
     left = sum(plan.tokens[run.step :]) * seconds / done
     return TrainProgress(
-        run.step, len(plan.batches), sum(plan.scored[: run.step]), done / max(seconds, 1e-9), left,
-        run.losses[-1], run.dev_history[-1][1],
+        run.step,
+        len(plan.batches),
+        sum(plan.scored[: run.step]),
+        done / max(seconds, 1e-9),
+        left,
+        run.losses[-1],
+        run.dev_history[-1][1],
     )
 
 
@@ -301,11 +337,19 @@ def _facts(plan: _Plan, run: _Run, autocast: bool) -> TrainFacts:
     eighth = max(1, len(run.losses) // 8)
     distinct = count_scored(plan.windows)
     return TrainFacts(
-        start_dev_loss=run.dev_history[0][1], best_dev_loss=run.best_loss, best_step=run.best_step,
-        steps=run.step, improved=run.best_step > 0, dev_history=tuple(run.dev_history),
-        first_loss=float(np.mean(run.losses[:eighth])), last_loss=float(np.mean(run.losses[-eighth:])),
-        scored_tokens=sum(plan.scored), tokens=sum(plan.tokens), text_tokens=distinct,
-        dev_tokens=count_scored(plan.dev), epochs=sum(plan.scored) / distinct,
+        start_dev_loss=run.dev_history[0][1],
+        best_dev_loss=run.best_loss,
+        best_step=run.best_step,
+        steps=run.step,
+        improved=run.best_step > 0,
+        dev_history=tuple(run.dev_history),
+        first_loss=float(np.mean(run.losses[:eighth])),
+        last_loss=float(np.mean(run.losses[-eighth:])),
+        scored_tokens=sum(plan.scored),
+        tokens=sum(plan.tokens),
+        text_tokens=distinct,
+        dev_tokens=count_scored(plan.dev),
+        epochs=sum(plan.scored) / distinct,
         precision="bf16" if autocast else "fp32",
     )
 
@@ -354,10 +398,19 @@ def _run_key(
     text = hashlib.sha256()
     for window in (*plan.windows, *plan.dev):
         text.update(len(window).to_bytes(4, "little") + window.ids.tobytes() + window.scored.tobytes())
-    return digest_of([
-        config.digest, text.hexdigest(), digest_weights(start), plan.batches, sorted(plan.dev_steps),
-        routed.routes.digest, routed.base.revision, routed.scale, autocast,
-    ])
+    return digest_of(
+        [
+            config.digest,
+            text.hexdigest(),
+            digest_weights(start),
+            plan.batches,
+            sorted(plan.dev_steps),
+            routed.routes.digest,
+            routed.base.revision,
+            routed.scale,
+            autocast,
+        ]
+    )
 
 
 def _save_checkpoint(
@@ -367,15 +420,19 @@ def _save_checkpoint(
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.part")
-    torch.save({
-        "key": key, "weights": routed.weights(), "optimiser": optimiser.state_dict(), "run": asdict(run),
-    }, fresh)
+    torch.save(
+        {
+            "key": key,
+            "weights": routed.weights(),
+            "optimiser": optimiser.state_dict(),
+            "run": asdict(run),
+        },
+        fresh,
+    )
     fresh.replace(path)
 
 
-def _resume(
-    routed: RoutedModel, optimiser: torch.optim.Optimizer, path: Path | None, key: str
-) -> _Run:
+def _resume(routed: RoutedModel, optimiser: torch.optim.Optimizer, path: Path | None, key: str) -> _Run:
     """The run a checkpoint holds, its state put into model and optimiser; else a new one."""
     if path is None or not path.exists():
         return _Run()

@@ -20,10 +20,26 @@ from fingerprint import FingerprintError
 STARTER = "starter"
 STARTER_DIRECTORY = Path(__file__).resolve().parent.parent / "starter" / "model"
 
-SITE_NAMES = frozenset({
-    "q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "qkv_proj", "query_key_value", "dense",
-    "gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "dense_h_to_4h", "dense_4h_to_h",
-})
+SITE_NAMES = frozenset(
+    {
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "out_proj",
+        "qkv_proj",
+        "query_key_value",
+        "dense",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+        "gate_up_proj",
+        "fc1",
+        "fc2",
+        "dense_h_to_4h",
+        "dense_4h_to_h",
+    }
+)
 """Last parts of the module names that count as linear sites, over the common architectures."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -69,7 +85,10 @@ class Base:
 
 
 def load_base(
-    name: str = STARTER, *, revision: str | None = None, device: str | torch.device = "cpu",
+    name: str = STARTER,
+    *,
+    revision: str | None = None,
+    device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Base:
     """Load a base.
@@ -87,8 +106,12 @@ def load_base(
     hf_logging.disable_progress_bar()  # a bar per shard tells a reader nothing; long work shows its own
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, attn_implementation="sdpa", trust_remote_code=False,
-            use_safetensors=True, **options,
+            source,
+            dtype=dtype,
+            attn_implementation="sdpa",
+            trust_remote_code=False,
+            use_safetensors=True,
+            **options,
         )
         # not AutoTokenizer: for model_type qwen2 it rebuilds Qwen's own pre-tokenizer over ours
         tokenizer = PreTrainedTokenizerFast.from_pretrained(source, **options)
@@ -98,8 +121,13 @@ def load_base(
     model.requires_grad_(False).eval()
     _check_head(model, name)
     return Base(
-        name, pinned, model, _prepare_tokenizer(tokenizer, name), find_sites(model, name),
-        _first_token(tokenizer, name), torch.device(device),
+        name,
+        pinned,
+        model,
+        _prepare_tokenizer(tokenizer, name),
+        find_sites(model, name),
+        _first_token(tokenizer, name),
+        torch.device(device),
     )
 
 
@@ -110,7 +138,8 @@ def find_sites(model: nn.Module, name: str = "model") -> tuple[str, ...]:
         BaseModelError: when there is none.
     """
     sites = tuple(
-        path for path, module in model.named_modules()
+        path
+        for path, module in model.named_modules()
         if isinstance(module, nn.Linear) and path.rpartition(".")[2] in SITE_NAMES
     )
     if not sites:

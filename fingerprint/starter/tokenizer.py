@@ -52,7 +52,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Token
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path = MODEL) -> None:
-    """Write the files from which ``PreTrainedTokenizerFast.from_pretrained(folder)`` builds a fast tokenizer."""
+    """Write what ``PreTrainedTokenizerFast.from_pretrained(folder)`` reads."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
