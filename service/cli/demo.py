@@ -154,17 +154,11 @@ def judge(name: str, diff: SampleDiff, expected: str, report: DriftReport) -> De
 def leading_findings(report: DriftReport, n: int = N_LEADING) -> list[tuple[str, Finding]]:
     """(path, finding) of the places where team and diff part most, over all explained hunks.
 
-    The measure is how sure the team's model is of its own choice, times how much that outweighs the
-    diff's token at the team's model compared with the base.
+    The measure is the exact log-ratio: how much less likely than for the base the diff's token is for the
+    team's model. What both models find odd is the text's own doing, not the team's.
     """
     found = [(hunk.path, finding) for hunk in report.hunks for finding in hunk.findings]
-    return sorted(found, key=lambda item: -_weight(item[1]))[:n]
-
-
-def _weight(finding: Finding) -> float:
-    shift = finding.shift
-    best = max((guess.probability for guess in shift.expected), default=0.0)
-    return best * max(0.0, -shift.log_ratio) + best - shift.probability
+    return sorted(found, key=lambda item: item[1].shift.log_ratio)[:n]
 
 
 def planted_habit(path: str, finding: Finding, planted: tuple[PlantedSpan, ...]) -> str | None:
