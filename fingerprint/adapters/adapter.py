@@ -208,7 +208,7 @@ def merge_adapter(adapter: Adapter, base: Base) -> PreTrainedModel:
     return merged
 
 
-def _stored(values: Tensor) -> Tensor:
+def _stored(values: Float[Tensor, ...]) -> Float[Tensor, ...]:
     return values.detach().to("cpu", torch.float32).contiguous()
 
 

@@ -6,19 +6,20 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
 from fingerprint import FingerprintError
 from fingerprint.adapters.adapter import digest_weights
 from fingerprint.adapters.budget import count_scored, recent_windows, spread_windows
+from fingerprint.adapters.checkpoint import RunState, resume, save_checkpoint
 from fingerprint.config import AdapterConfig
 from fingerprint.lm.fit import schedule
 from fingerprint.lm.load import has_fast_bf16
@@ -38,10 +39,6 @@ from fingerprint.provenance import digest_of
 CHECKPOINT_SECONDS = 30.0
 Precision = Literal["auto", "bf16", "fp32"]
 Text = Sequence[Passage] | Sequence[TokenizedPassage]
-
-
-class CheckpointError(FingerprintError):
-    """A checkpoint belongs to another run or cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -131,21 +128,6 @@ class _Plan:
     tokens: list[int]
 
 
-@dataclass
-class _Run:
-    """The moving parts of a run: what a checkpoint holds, besides B and the optimiser."""
-
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
-    dev_history: list[tuple[int, float]] = field(default_factory=list)
-    best_step: int = 0
-    best: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def best_loss(self) -> float:
-        return min(loss for _, loss in self.dev_history)
-
-
 def train_adapter(
     routed: RoutedModel,
     train: Text,
@@ -179,7 +161,7 @@ def train_adapter(
             list(routed.parameters.values()), lr=config.learning_rate, weight_decay=0.0, fused=True
         )
         key = _run_key(routed, plan, start, config, autocast)
-        run = _resume(routed, optimiser, checkpoint, key)
+        run = resume(routed, optimiser, checkpoint, key)
         _optimise(
             routed,
             optimiser,
@@ -188,7 +170,7 @@ def train_adapter(
             config,
             autocast=autocast,
             progress=progress,
-            save=lambda: _save_checkpoint(checkpoint, key, routed, optimiser, run),
+            save=lambda: save_checkpoint(checkpoint, key, routed, optimiser, run),
         )
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
@@ -275,7 +257,7 @@ def _optimise(
     routed: RoutedModel,
     optimiser: torch.optim.Optimizer,
     plan: _Plan,
-    run: _Run,
+    run: RunState,
     config: AdapterConfig,
     *,
     autocast: bool,
@@ -306,20 +288,20 @@ def _optimise(
             progress(_progress(plan, run, first, time.monotonic() - started))
 
 
-def _step_loss(routed: RoutedModel, plan: _Plan, step: int, autocast: bool) -> Tensor:
+def _step_loss(routed: RoutedModel, plan: _Plan, step: int, autocast: bool) -> Float[Tensor, ""]:
     batch = pad_batch(plan.windows, plan.batches[step]).to(routed.device)
     with torch.autocast(routed.device.type, torch.bfloat16, enabled=autocast):
         return mean_loss(routed.model, batch)
 
 
-def _note_dev_loss(routed: RoutedModel, plan: _Plan, run: _Run, autocast: bool) -> None:
+def _note_dev_loss(routed: RoutedModel, plan: _Plan, run: RunState, autocast: bool) -> None:
     loss = mean_dev_loss(routed, plan.dev, autocast=autocast)
     if loss < run.best_loss:
         run.best_step, run.best = run.step, routed.weights()
     run.dev_history.append((run.step, loss))
 
 
-def _progress(plan: _Plan, run: _Run, first: int, seconds: float) -> TrainProgress:
+def _progress(plan: _Plan, run: RunState, first: int, seconds: float) -> TrainProgress:
     done = sum(plan.tokens[first : run.step])
     left = sum(plan.tokens[run.step :]) * seconds / done
     return TrainProgress(
@@ -333,7 +315,7 @@ def _progress(plan: _Plan, run: _Run, first: int, seconds: float) -> TrainProgre
     )
 
 
-def _facts(plan: _Plan, run: _Run, autocast: bool) -> TrainFacts:
+def _facts(plan: _Plan, run: RunState, autocast: bool) -> TrainFacts:
     eighth = max(1, len(run.losses) // 8)
     distinct = count_scored(plan.windows)
     return TrainFacts(
@@ -411,41 +393,3 @@ def _run_key(
             autocast,
         ]
     )
-
-
-def _save_checkpoint(
-    path: Path | None, key: str, routed: RoutedModel, optimiser: torch.optim.Optimizer, run: _Run
-) -> None:
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.part")
-    torch.save(
-        {
-            "key": key,
-            "weights": routed.weights(),
-            "optimiser": optimiser.state_dict(),
-            "run": asdict(run),
-        },
-        fresh,
-    )
-    fresh.replace(path)
-
-
-def _resume(routed: RoutedModel, optimiser: torch.optim.Optimizer, path: Path | None, key: str) -> _Run:
-    """The run a checkpoint holds, its state put into model and optimiser; else a new one."""
-    if path is None or not path.exists():
-        return _Run()
-    try:
-        stored = torch.load(path, map_location=routed.device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
-        message = f"The checkpoint {path} cannot be read: {error}. Delete it to start over."
-        raise CheckpointError(message) from error
-    if stored["key"] != key:
-        raise CheckpointError(
-            f"The checkpoint {path} belongs to another run (other code, dials, start or base). "
-            "Delete it to start over."
-        )
-    routed.set_weights(stored["weights"])
-    optimiser.load_state_dict(stored["optimiser"])
-    return _Run(**stored["run"])

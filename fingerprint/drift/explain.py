@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from fingerprint.drift.team_lines import TeamLines
 from fingerprint.drift.words import LinePlaces, first_unit, visible, word_head
@@ -81,8 +82,8 @@ def _compare(
     indices: Sequence[int],
     batch: Batch,
     at: tuple[list[int], list[int]],
-    team: torch.Tensor,
-    base: torch.Tensor,
+    team: Float[torch.Tensor, "n v"],
+    base: Float[torch.Tensor, "n v"],
 ) -> list[Place]:
     """Places of one batch from the two distributions [n, vocabulary] at its targets."""
     actual = batch.ids[at[0], at[1]][:, None]

@@ -207,6 +207,7 @@ def _prepare_tokenizer(tokenizer: PreTrainedTokenizerFast, name: str) -> PreTrai
     backend.no_padding()
     backend.post_processor = processors.ByteLevel(trim_offsets=False)
     backend.encode_special_tokens = True
+    tokenizer.split_special_tokens = True  # else a call of the tokenizer itself sets the line above back
     return tokenizer
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from fingerprint.lm.pair import ADAPTER, ModelPair, RoutedModel, subtract_weights
@@ -210,7 +211,7 @@ def _sum_by(owners: np.ndarray, values: Sequence[float] | np.ndarray, n_owners: 
     return np.bincount(owners, weights=np.asarray(values, dtype=float), minlength=n_owners)
 
 
-def _pool(values: Tensor, buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _pool(values: Float[Tensor, "m t r"], buckets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sum [n_sites, T, r] by bucket: ([n_sites, n_buckets, r], sum of |c| [n_buckets])."""
     member = torch.nn.functional.one_hot(torch.as_tensor(buckets, dtype=torch.long), N_BUCKETS)
     member = member.to(values)
@@ -286,7 +287,7 @@ def _log_ratios(
     return at_start, ratios
 
 
-def _integrate(pair: ModelPair, batch: Batch, n_points: int) -> Tensor:
+def _integrate(pair: ModelPair, batch: Batch, n_points: int) -> Float[Tensor, "m b t r"]:
     """Contributions of one batch, [n_sites, B, T, r]."""
     routed = pair.routed
     position = {site: m for m, site in enumerate(routed.sites)}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from fingerprint.config import DriftConfig
@@ -262,7 +263,7 @@ def _read_weights(
     return {name: torch.stack(found).numpy() for name, found in columns.items()}
 
 
-def _base_use(routed: RoutedModel, site: str) -> Tensor:
+def _base_use(routed: RoutedModel, site: str) -> Float[Tensor, "o r"]:
     """The base's own output per unit of each route's activity, W a_i / |a_i|^2, [d_out, r]."""
     directions = routed.routes.A[site].float()
     weight = routed.modules[site].get_parameter("base_layer.weight").detach().float().cpu()

@@ -22,6 +22,7 @@ from service.cli.main import main
 from service.flows.ingest import ingest, load_ingested
 from service.flows.profile import load_summary, profile
 from service.flows.training import Stage
+from service.reports.profile_summary import ProfileSummary
 from service.settings import Settings
 
 DIFF = """--- a/src/alpha_0.py
@@ -44,7 +45,7 @@ DIFF = """--- a/src/alpha_0.py
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory, small_config: ProfileConfig) -> Settings:
-    return Settings(home=tmp_path_factory.mktemp("home"), base=small_config.base, threads=1)
+    return Settings(home=tmp_path_factory.mktemp("home"), base=small_config.base, processes=1)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,23 @@ def test_a_killed_run_goes_on_where_it_stopped(stages_of_first_run: list[Stage])
     stored = {stage.name for stage in stages_of_first_run if stage.is_stored}
     assert {"team", "human:ann-other", "human:bob-some"} <= stored
     assert not any(name.startswith("null") for name in stored)
+
+
+@pytest.mark.slow
+def test_a_second_process_trains_the_same_nulls(
+    small_repository: Path, tmp_path: Path, small_config: ProfileConfig
+):
+    summaries: list[ProfileSummary] = []
+    found: list[set[str]] = []
+    for processes in (1, 2):
+        settings = Settings(home=tmp_path / str(processes), base=small_config.base, processes=processes)
+        seen: list[Stage] = []
+        ingest(small_repository, settings)
+        summaries.append(profile(small_repository, settings, small_config, report=seen.append))
+        found.append({stage.name for stage in seen if stage.is_stored and stage.name.startswith("null")})
+    assert summaries[0] == summaries[1]
+    assert found[0] == set()
+    assert "null team" in found[1]
 
 
 @pytest.mark.usefixtures("stages_of_first_run")

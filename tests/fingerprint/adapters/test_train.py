@@ -7,7 +7,8 @@ import torch
 from fingerprint import FingerprintError
 from fingerprint.adapters import train as train_module
 from fingerprint.adapters.budget import InsufficientCodeError, check_enough, recent_windows
-from fingerprint.adapters.train import CheckpointError, estimate_cost, mean_dev_loss, train_adapter
+from fingerprint.adapters.checkpoint import CheckpointError
+from fingerprint.adapters.train import estimate_cost, mean_dev_loss, train_adapter
 from fingerprint.config import AdapterConfig
 from fingerprint.lm.load import load_base
 from fingerprint.lm.pair import RoutedModel

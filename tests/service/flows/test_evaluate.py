@@ -128,7 +128,7 @@ SMALL = EvaluationConfig(
 def test_evaluation_end_to_end_and_again(
     repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path
 ) -> None:
-    settings = Settings(home=tmp_path, base=str(base_directory))
+    settings = Settings(home=tmp_path, base=str(base_directory), processes=1)
     stages: list[tuple[str, bool]] = []
     found = evaluate(
         *repositories, settings, SMALL, lambda stage: stages.append((stage.name, stage.is_stored))
@@ -166,7 +166,7 @@ def test_evaluation_end_to_end_and_again(
 def test_one_author_alone_is_told_apart_from_foreign_code_only(
     repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path
 ) -> None:
-    settings = Settings(home=tmp_path, base=str(base_directory))
+    settings = Settings(home=tmp_path, base=str(base_directory), processes=1)
     config = SMALL.model_copy(update={"most_authors": 1, "n_null_sets": 0})
     found = evaluate(repositories[0], None, settings, config)
     assert (found.attribution, found.foreign_rows) == ((), ())

@@ -1,0 +1,72 @@
+"""What a killed training goes on from: model state, optimiser and run, in one file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import Tensor
+
+from fingerprint import FingerprintError
+from fingerprint.lm.pair import RoutedModel
+
+
+class CheckpointError(FingerprintError):
+    """A checkpoint belongs to another run or cannot be read."""
+
+
+@dataclass
+class RunState:
+    """The moving parts of a run: what a checkpoint holds, besides B and the optimiser."""
+
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    dev_history: list[tuple[int, float]] = field(default_factory=list)
+    best_step: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def best_loss(self) -> float:
+        """Lowest dev loss so far, nats per scored token."""
+        return min(loss for _, loss in self.dev_history)
+
+
+def save_checkpoint(
+    path: Path | None, key: str, routed: RoutedModel, optimiser: torch.optim.Optimizer, run: RunState
+) -> None:
+    """Write model state, optimiser and run atomically; no path, no checkpoint."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.part")
+    torch.save(
+        {
+            "key": key,
+            "weights": routed.weights(),
+            "optimiser": optimiser.state_dict(),
+            "run": asdict(run),
+        },
+        fresh,
+    )
+    fresh.replace(path)
+
+
+def resume(routed: RoutedModel, optimiser: torch.optim.Optimizer, path: Path | None, key: str) -> RunState:
+    """The run a checkpoint holds, its state put into model and optimiser; else a new one."""
+    if path is None or not path.exists():
+        return RunState()
+    try:
+        stored = torch.load(path, map_location=routed.device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+        message = f"The checkpoint {path} cannot be read: {error}. Delete it to start over."
+        raise CheckpointError(message) from error
+    if stored["key"] != key:
+        raise CheckpointError(
+            f"The checkpoint {path} belongs to another run (other code, dials, start or base). "
+            "Delete it to start over."
+        )
+    routed.set_weights(stored["weights"])
+    optimiser.load_state_dict(stored["optimiser"])
+    return RunState(**stored["run"])
