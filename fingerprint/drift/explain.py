@@ -119,6 +119,9 @@ def find_findings(
 ) -> list[tuple[Finding, ...]]:
     """Findings of every passage, the most telling first; at most one a line, duplicates merged.
 
+    Those whose expected word the team's own lines bear out come first: a small model completes some
+    expectations to words that nobody wrote.
+
     Args:
         rows: ``tokenize_passages`` of the passages.
         team_lines: the team's own lines; None quotes nothing.
@@ -131,18 +134,27 @@ def find_findings(
             passage, [p for p in places if p.passage_index == index], per_passage * _SPARE
         )
     ]
-    shifts = _tell(routed, team_weights, passages, rows, chosen)
-    found: list[list[Finding]] = [[] for _ in passages]
-    told: set[tuple[str, str]] = set()
-    for place, shift, expected in sorted(shifts, key=lambda item: -item[0].weight):
-        wanted = shift.expected[0].text
-        mine = found[place.passage_index]
-        if wanted == shift.text or (shift.text, wanted) in told or len(mine) >= per_passage:
+    told = []
+    for place, shift, (head, wanted) in _tell(routed, team_weights, passages, rows, chosen):
+        left = passages[place.passage_index].text[: place.start - len(head)]
+        quoted = team_lines.find(left, wanted) if team_lines is not None else ()
+        told.append((place, Finding(shift=shift, team_lines=quoted)))
+    return _choose(told, len(passages), per_passage)
+
+
+def _choose(
+    told: Sequence[tuple[Place, Finding]], n_passages: int, per_passage: int
+) -> list[tuple[Finding, ...]]:
+    """Findings by passage: those the team's own lines bear out first, then the weightiest; each once."""
+    found: list[list[Finding]] = [[] for _ in range(n_passages)]
+    seen: set[tuple[str, str]] = set()
+    for place, finding in sorted(told, key=lambda item: (not item[1].team_lines, -item[0].weight)):
+        shift, mine = finding.shift, found[place.passage_index]
+        pair = (shift.text, shift.expected[0].text)
+        if pair[0] == pair[1] or pair in seen or len(mine) >= per_passage:
             continue
-        told.add((shift.text, wanted))
-        left = passages[place.passage_index].text[: place.start - len(expected[0])]
-        quoted = team_lines.find(left, expected[1]) if team_lines is not None else ()
-        mine.append(Finding(shift=shift, team_lines=quoted))
+        seen.add(pair)
+        mine.append(finding)
     return [tuple(one) for one in found]
 
 

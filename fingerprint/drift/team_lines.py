@@ -15,6 +15,7 @@ from fingerprint.report import TeamLine
 
 MOST_CHARACTERS = 2_000_000
 _SUFFIXES = (48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
+_LEAST_LEFT = 4
 _LONGEST_QUOTE = 160
 _BREAK = "\0"
 
@@ -52,8 +53,10 @@ class TeamLines:
             word: what the team writes there; matched whole when it is a word. "" finds nothing.
         """
         found: dict[str, TeamLine] = {}
+        # punctuation and white space stand everywhere: a place is alike only when more of its left is
+        least = 1 if any(map(_is_word, word)) else _LEAST_LEFT
         for n_left in _SUFFIXES if word else ():
-            if n_left > len(left) and n_left != 1:
+            if n_left < least or (n_left > len(left) and n_left != 1):
                 continue
             for position in self._occurrences(left[-n_left:] + word, word):
                 line = self._line_at(position)

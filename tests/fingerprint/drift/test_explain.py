@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from fingerprint.drift.explain import complete_tokens, find_findings, find_places
+from fingerprint.drift.team_lines import TeamLines
 from fingerprint.lm.tokens import full_batch, guess_log_probs, tokenize_passages
 from fingerprint.passage import passage_from_lines
 
@@ -35,6 +36,19 @@ def test_the_base_itself_finds_nothing(toy) -> None:
     passages = [planted(random.Random(1))]
     rows = tokenize_passages(toy.routed.base, passages, 256)
     assert find_places(toy.routed, toy.routed.zero_weights(), rows, 2048) == []
+
+
+def test_words_the_team_never_wrote_come_last(toy) -> None:
+    passages = [planted(random.Random(1))]
+    rows = tokenize_passages(toy.routed.base, passages, 256)
+    quoted = [
+        bool(finding.team_lines)
+        for finding in find_findings(
+            toy.routed, toy.team_weights, passages, rows, TeamLines.of(toy.slices.train)
+        )[0]
+    ]
+    assert any(quoted)
+    assert quoted == sorted(quoted, reverse=True)
 
 
 def test_completion_is_the_greedy_continuation(toy) -> None:

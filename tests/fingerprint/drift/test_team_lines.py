@@ -39,6 +39,7 @@ def test_the_latest_line_comes_first_among_equals() -> None:
 
 def test_layout_is_found_too() -> None:
     assert LINES.find("Map;", "\n")[0].text == "pub use crate::config::Map;"
+    assert LINES.find("?;", "\n") == ()
 
 
 def test_only_the_latest_are_kept_when_there_is_too_much() -> None:
