@@ -122,6 +122,7 @@ def bench_review(repository: Path, table: Table) -> None:
         table.add_row("review", str(error))
         return
     diff = recent_diff(repository, REVIEW_LINES)
+    brief = without_explanations(reviewer)
     for name, timed in (("verdict", brief), ("verdict and top five hunks", reviewer)):
         report, seconds = time_review(timed, diff)
         table.add_row(f"{name}, {report.n_lines} lines, {report.n_tokens} tokens", f"{seconds:.2f} s")
