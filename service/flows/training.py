@@ -165,8 +165,6 @@ def train_all(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Trained:
     Raises:
         InsufficientCodeError: the team has too little code.
     """
-    from fingerprint.adapters.population import count_by_author, enough_by_author
-
     digests: dict[str, str] = {}
     population = train_own_team(bench, slices, digests)
     with nulls_beside(bench, slices, foreign):
@@ -175,19 +173,32 @@ def train_all(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Trained:
             for author in population.authors
         }
     nulls, null_team = train_nulls(bench, slices, foreign, population, digests)
-    counts = count_by_author(bench.routed, slices.train, bench.config.adapter)
-    _, lacking = enough_by_author(counts, bench.config.adapter)
-    missing = {author: error.need - error.have for author, error in lacking.items()}
-    return Trained(population.team, null_team, authors, nulls, missing, counts, population.budget, digests)
+    return Trained(
+        population.team,
+        null_team,
+        authors,
+        nulls,
+        population.too_little,
+        population.counts,
+        population.budget,
+        digests,
+    )
 
 
 @dataclass(frozen=True)
 class Population:
-    """The team's adapter, the authors with enough code, and the budget they share."""
+    """The team's adapter and who can be trained over it.
+
+    Attributes:
+        team: B. authors: those with enough code. budget: scored tokens of each. counts: scored training
+            tokens by author. too_little: scored tokens missing, by author.
+    """
 
     team: Adapter
     authors: tuple[str, ...]
     budget: int
+    counts: dict[str, int]
+    too_little: dict[str, int]
 
 
 def train_own_team(bench: Bench, slices: Slices, digests: dict[str, str]) -> Population:
@@ -197,8 +208,11 @@ def train_own_team(bench: Bench, slices: Slices, digests: dict[str, str]) -> Pop
 
     config = bench.config.adapter
     team = _train_team(bench, slices.train, slices.dev, digests, "team")
-    enrolled, _ = enough_by_author(count_by_author(bench.routed, slices.train, config), config)
-    return Population(team, tuple(enrolled), equal_budget(enrolled, config.author_tokens, config.most_epochs))
+    counts = count_by_author(bench.routed, slices.train, config)
+    enrolled, lacking = enough_by_author(counts, config)
+    budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
+    missing = {author: error.need - error.have for author, error in lacking.items()}
+    return Population(team, tuple(enrolled), budget, counts, missing)
 
 
 def train_nulls(
