@@ -18,6 +18,9 @@ class _Frozen(BaseModel):
         return digest_of(self.model_dump(mode="json"))
 
 
+Combination = Literal["low-log-ratio", "low-and-far", "low-or-far", "far", "sum-of-squares", "max"]
+
+
 class AdapterConfig(_Frozen):
     """How the team's B and the authors' D are trained over frozen routes A."""
 
@@ -25,8 +28,11 @@ class AdapterConfig(_Frozen):
     """Scored-token budget of the team adapter. The demo's budget; real repositories use more."""
     author_tokens: Annotated[int, Field(gt=0)] = 40_000
     """Scored-token budget of each author, equal for all (method-decomposition 1.5)."""
+    author_share: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
+    """Share of the training commits kept from the team's B for the authors' D. On code that B has read D only
+    unlearns: no D beat zero on dev, and fixed-budget D told authors apart worse than chance (README.md)."""
     least_author_tokens: Annotated[int, Field(gt=0)] = 8_000
-    """An author with fewer scored training tokens is told how many more are needed, not trained."""
+    """An author with fewer scored tokens in that share is told how many more are needed, not trained."""
     least_team_tokens: Annotated[int, Field(gt=0)] = 30_000
     """The same for a team."""
     max_passage_tokens: Annotated[int, Field(gt=16)] = 512
@@ -35,6 +41,8 @@ class AdapterConfig(_Frozen):
     """Padded tokens per optimiser step."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     """AdamW on B alone over whitened routes; larger than for a trained A (performance.md section 1)."""
+    author_learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    """The same for D, a small step from B: at 3e-3 and 1e-3 dev losses rose from the first point on."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Linear warm-up, then cosine to a tenth."""
     scale: Annotated[float, Field(gt=0)] = 1.0
@@ -63,8 +71,9 @@ class DriftConfig(_Frozen):
     integration_points: Annotated[int, Field(ge=1, le=64)] = 2
     """Gauss-Legendre nodes of phi; the same in calibration and review. On the embedded base the gap of a hunk
     was at most 1.11 of its bound with one node, .11 with two, .05 with three."""
-    combination: Literal["sum-of-squares", "max"] = "sum-of-squares"
-    """How the two standardised statistics become one score: both a little odd counts, or only the odder."""
+    combination: Combination | None = None
+    """How the two standardised statistics become one score (routing/combination.py); None: whichever tells
+    dev commits best from foreign text."""
     language_commits: Annotated[float, Field(gt=0)] = 10.0
     """Commits at which a language's own mean weighs as much as the mean over all languages."""
     least_dev: Annotated[int, Field(ge=4)] = 8

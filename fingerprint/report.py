@@ -119,7 +119,8 @@ class Evidence(_Frozen):
         cell: the calibration cell used, such as "python" or "all".
         log_ratio_per_token: Lambda_team per scored token, nats; typical: its mean on dev.
         distance: shrunk Mahalanobis distance of phi; typical_distance: its median on dev.
-        score: combined nonconformity score; threshold: calibration score at the alarm level.
+        combination: the rule that joins the two into the score, chosen on the team's dev commits.
+        score: the nonconformity score; threshold: calibration score at the alarm level.
         null_p_value: the same diff scored with the null team adapter, or None without one.
         gap_nats, gap_bound_nats: completeness of the route contributions over the whole diff.
         context_share: share of the sum of |c| on context tokens; position0_share: on the first token.
@@ -133,6 +134,7 @@ class Evidence(_Frozen):
     typical_log_ratio_per_token: float
     distance: float
     typical_distance: float
+    combination: str
     score: float
     threshold: float
     null_p_value: float | None

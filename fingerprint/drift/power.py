@@ -45,7 +45,7 @@ def power_curve(
     rng = np.random.default_rng(seed)
     points: list[PowerPoint] = []
     for size in config.power_sizes:
-        texts = [_draw(foreign, size, rng) for _ in range(config.power_draws)]
+        texts = [draw_text(foreign, float(size), rng) for _ in range(config.power_draws)]
         p_values = [_p_value(foreign.take(t), normaliser, cells, config) for t in texts if t is not None]
         if len(p_values) < config.power_draws // 4:
             continue
@@ -67,9 +67,17 @@ def least_tokens(points: Sequence[PowerPoint], config: DriftConfig) -> int:
     return max(config.least_tokens, min(enough, default=config.least_tokens))
 
 
-def _draw(pool: Measures, size: int, rng: np.random.Generator) -> list[int] | None:
-    """Random passages of one language with about ``size`` scored tokens together, or None."""
-    order = rng.permutation(len(pool))
+def draw_text(pool: Measures, size: float, rng: np.random.Generator) -> list[int] | None:
+    """Passages of one language with about ``size`` scored tokens together, or None.
+
+    One group (file or commit) after another, as one change is: passages picked here and there would
+    average their files' differences away and lie nearer to anyone's mean than a real change.
+    """
+    groups: dict[str, list[int]] = {}
+    for i, group in enumerate(pool.groups):
+        groups.setdefault(group, []).append(i)
+    names = list(groups)
+    order = [i for at in rng.permutation(len(names)) for i in groups[names[at]]]
     language = pool.languages[order[0]]
     chosen: list[int] = []
     total = 0.0
@@ -88,6 +96,6 @@ def _p_value(
     text: Measures, normaliser: Normaliser, cells: dict[str, np.ndarray], config: DriftConfig
 ) -> float:
     whole = text.total()
-    score = float(normaliser.statistics(whole, config.combination).score[0])
+    score = float(normaliser.score(whole)[0])
     cell = choose_cell(cells, whole.languages[0], config.least_calibration)
     return conformal_p_value(cell.scores, score, config.recency_half_life)

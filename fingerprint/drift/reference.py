@@ -7,7 +7,7 @@ is touched once, for the realised share of false alarms.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from fingerprint.drift.calibrate import (
     least_commits,
 )
 from fingerprint.drift.power import PowerPoint, least_tokens, power_curve
+from fingerprint.drift.separation import measure_separation
 from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights
 from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import Provenance
@@ -30,8 +31,10 @@ from fingerprint.routing.team import Normaliser, TeamSlices, fit_normaliser
 from fingerprint.signature import TeamSignature
 
 LEVELS = (0.05, 0.1)
-FOREIGN_TOKENS = 20_000
-"""Scored tokens of foreign text read for the power curve."""
+FOREIGN_TOKENS = 24_000
+"""Scored tokens of foreign text read: half to choose the rule on, half for the power curve."""
+FOREIGN_GROUP_TOKENS = 600
+"""Scored tokens read of one foreign file or commit."""
 
 
 def build_team_signature(
@@ -52,7 +55,7 @@ def build_team_signature(
     Args:
         slices: the team's commits by time; B was trained on ``slices.train``.
         null_weights: B trained on an equal number of tokens of another repository: the control.
-        foreign: other people's code, for the power curve; only languages the team writes count.
+        foreign: other people's code, for the rule and the power curve; only the team's languages count.
         progress: called with scored tokens as they are measured.
 
     Raises:
@@ -66,10 +69,12 @@ def build_team_signature(
     capped = [cap_commits(slice_, config.commit_tokens) for slice_ in slices[1:]]
     measured = [measure(texts) for texts in capped]
     dev, calibration, held_out = (texts.by_group() for texts in measured)
-    normaliser = fit_normaliser(dev, config)
+    normaliser, dev_commits = fit_normaliser(dev, config)
     languages = sorted({passage.language for slice_ in slices for passage in slice_})
-    others = measure(_some_foreign(foreign, languages))
-    assembled = _calibrate(normaliser, calibration, held_out, others, config)
+    choosing, judging = _halves(measure(_some_foreign(foreign, languages)))
+    separation = measure_separation(dev_commits, choosing, normaliser)
+    normaliser = replace(normaliser, combination=separation.choose(config))
+    assembled = _calibrate(normaliser, calibration, held_out, judging, config)
     null: dict[str, np.ndarray] = {}
     null_languages: list[str] = []
     if null_weights is not None:
@@ -81,6 +86,7 @@ def build_team_signature(
         null, null_languages = _null_readings(null_dev, null_calibration, config)
     layout = {"null_languages": null_languages, "phi_names": list(PhiLayout(tuple(routed.sites)).names)}
     described = _describe(slices, languages, normaliser, dev, calibration) | assembled[1] | layout
+    described["separation"] = dict(separation.auroc)
     return TeamSignature(
         normaliser.to_readings() | assembled[0],
         null,
@@ -103,10 +109,20 @@ def cap_commits(corpus: Corpus, n_tokens: int) -> list[Passage]:
 
 
 def _some_foreign(foreign: Sequence[Passage], languages: Sequence[str]) -> list[Passage]:
-    usable = [passage for passage in foreign if passage.language in set(languages)]
-    order = np.random.default_rng(0).permutation(len(usable))
-    lengths = np.cumsum([len(usable[i].marked) for i in order]) if usable else np.zeros(0)
-    return [usable[i] for i in order[: int(np.searchsorted(lengths, 3 * FOREIGN_TOKENS)) + 1]]
+    """Whole groups (files or commits) at random, each cut to its first tokens, so that there are many."""
+    usable = Corpus(tuple(passage for passage in foreign if passage.language in set(languages)))
+    order = np.random.default_rng(0).permutation(len(usable.groups))
+    rank = {usable.groups[i]: n for n, i in enumerate(order)}
+    capped = sorted(cap_commits(usable, FOREIGN_GROUP_TOKENS), key=lambda passage: rank[passage.group])
+    lengths = np.cumsum([len(passage.marked) for passage in capped])
+    return capped[: int(np.searchsorted(lengths, 3 * FOREIGN_TOKENS)) + 1]
+
+
+def _halves(foreign: Measures) -> tuple[Measures, Measures]:
+    """Two halves of whole groups: a rule chosen on one is judged on the other."""
+    groups = {group: i for i, group in enumerate(dict.fromkeys(foreign.groups))}
+    is_odd = np.array([groups[group] % 2 == 1 for group in foreign.groups], dtype=bool)
+    return foreign.take(np.flatnonzero(~is_odd)), foreign.take(np.flatnonzero(is_odd))
 
 
 def calibration_cells(measures: Measures, scores: np.ndarray, least: int) -> dict[str, np.ndarray]:
@@ -129,7 +145,7 @@ def _calibrate(
             f"{least_commits(config.alarm_level)} to flag anything at {config.alarm_level:g}. "
             "Add repositories, paths or authors to the team."
         )
-    scores = normaliser.statistics(large, config.combination).score
+    scores = normaliser.score(large)
     cells = calibration_cells(large, scores, config.least_tokens)
     points = power_curve(foreign, normaliser, cells, config) if len(foreign) else []
     least = least_tokens(points, config)
@@ -157,7 +173,7 @@ def _realised(
     kept = held_out.take(np.flatnonzero(held_out.n_scored >= least))
     p_values = np.ones(len(kept))
     if len(kept):
-        scores = normaliser.statistics(kept, config.combination).score
+        scores = normaliser.score(kept)
         for i, (language, score) in enumerate(zip(kept.languages, scores, strict=True)):
             cell = choose_cell(cells, language, config.least_calibration)
             p_values[i] = conformal_p_value(cell.scores, float(score), config.recency_half_life)
@@ -186,9 +202,9 @@ def _null_readings(
     dev: Measures, calibration: Measures, config: DriftConfig
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """The null adapter's normaliser and calibration scores, of the log-ratio statistic alone."""
-    normaliser = fit_normaliser(dev, config)
+    normaliser, _ = fit_normaliser(dev, config)
     large = calibration.take(np.flatnonzero(calibration.n_scored >= config.least_tokens))
-    cells = calibration_cells(large, normaliser.log_ratio_score(large), config.least_tokens)
+    cells = calibration_cells(large, normaliser.low_log_ratio(large), config.least_tokens)
     readings = normaliser.to_readings() | {f"calibration_{name}": values for name, values in cells.items()}
     return readings, list(normaliser.languages)
 
@@ -200,6 +216,7 @@ def _describe(
     return {
         "languages": languages,
         "normaliser_languages": list(normaliser.languages),
+        "combination": normaliser.combination,
         "n_commits": {name: len(slice_.groups) for name, slice_ in zip(slices._fields, slices, strict=True)},
         "scored_tokens": {"dev": int(dev.n_scored.sum()), "calibration": int(calibration.n_scored.sum())},
         "typical_log_ratio_per_token": float(normaliser.typical[0]),

@@ -2,8 +2,9 @@
 
 Drift v1 (routing.md section 4): two statistics of the whole diff, Lambda_team per scored token and the
 shrunk Mahalanobis distance of phi, both studentised by the diff's size and standardised on the team's dev
-commits, two-sided, joined into one score; its split-conformal p-value among the team's calibration commits is
-the verdict. Hunks are ranked by the same score and have a percentile, no verdict.
+commits, joined into one score by the rule that dev chose (drift/separation.py); its split-conformal p-value
+among the team's calibration commits is the verdict. Hunks are ranked by the same score and have a percentile,
+no verdict.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def score_passages(
     except NotScoredError as reason:
         return _not_scored(str(reason), passages, signature, facts)
     evidence, warnings = _judge(diff, routed, null_weights, signature, config)
-    hunks = _explain(diff, _rank_hunks(diff, config), routed, team_weights, team_lines, config)
+    hunks = _explain(diff, _rank_hunks(diff), routed, team_weights, team_lines, config)
     is_unusual = evidence.p_value <= config.alarm_level
     return DriftReport(
         verdict=Verdict.UNUSUAL if is_unusual else Verdict.TYPICAL,
@@ -173,8 +174,7 @@ def _measure(
     )
     measures = summarise(found, passages)
     cell = _choose_calibration(signature.readings, measures, config)
-    normaliser = Normaliser.from_readings(signature.readings, signature.facts["normaliser_languages"])
-    return _Diff(passages, rows, found, measures, normaliser, cell)
+    return _Diff(passages, rows, found, measures, Normaliser.of_team(signature), cell)
 
 
 def _choose_calibration(
@@ -195,8 +195,8 @@ def _judge(
 ) -> tuple[Evidence, tuple[str, ...]]:
     """The numbers behind the verdict, and the caveats."""
     whole = diff.measures.total()
-    statistics = diff.normaliser.statistics(whole, config.combination)
-    score, cell = float(statistics.score[0]), diff.cell
+    statistics, combination = diff.normaliser.statistics(whole), diff.normaliser.combination
+    score, cell = float(statistics.score(combination)[0]), diff.cell
     magnitude = float(whole.magnitude.sum()) or 1.0
     threshold = threshold_at(cell.scores, config.alarm_level, config.recency_half_life)
     n_tokens = float(whole.n_scored[0])
@@ -209,6 +209,7 @@ def _judge(
         typical_log_ratio_per_token=float(diff.normaliser.typical[0]),
         distance=float(statistics.mahalanobis[0]),
         typical_distance=float(diff.normaliser.typical[1]),
+        combination=combination,
         score=score,
         threshold=threshold if np.isfinite(threshold) else float(np.max(cell.scores)),
         null_p_value=_null_p_value(diff, routed, null_weights, signature, config),
@@ -265,17 +266,15 @@ def _null_p_value(
     total = sum(float(values.sum(dtype=np.float64)) for values in log_probs)
     change = total - float(diff.contributions.start_log_prob.sum())
     text = replace(diff.measures.total(), log_ratio=np.array([change]))
-    normaliser = Normaliser.from_readings(signature.null, signature.facts["null_languages"])
+    normaliser = Normaliser.of_null(signature)
     cell = _choose_calibration(signature.null, diff.measures, config)
-    return conformal_p_value(
-        cell.scores, float(normaliser.log_ratio_score(text)[0]), config.recency_half_life
-    )
+    return conformal_p_value(cell.scores, float(normaliser.low_log_ratio(text)[0]), config.recency_half_life)
 
 
-def _rank_hunks(diff: _Diff, config: DriftConfig) -> list[tuple[int, HunkDrift]]:
+def _rank_hunks(diff: _Diff) -> list[tuple[int, HunkDrift]]:
     """(passage index, hunk) of every hunk with a scored token, most drifting first."""
     at = np.flatnonzero(diff.measures.n_scored > 0)
-    scores = diff.normaliser.statistics(diff.measures.take(at), config.combination).score
+    scores = diff.normaliser.score(diff.measures.take(at))
     ranked: list[tuple[int, HunkDrift]] = []
     for i in np.argsort(-scores, kind="stable"):
         index = int(at[i])

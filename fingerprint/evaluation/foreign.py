@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from fingerprint.config import DriftConfig
+from fingerprint.config import Combination, DriftConfig
 from fingerprint.drift.calibrate import choose_cell, conformal_p_value, flagged_share
 from fingerprint.evaluation.baselines import NgramClassifier, NgramNeighbours
 from fingerprint.evaluation.results import FlaggedRow, ForeignRow
@@ -16,11 +16,14 @@ from fingerprint.evaluation.tables import judge_foreign
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Passage
+from fingerprint.routing.combination import RULES
 from fingerprint.routing.extract import Measures
 from fingerprint.routing.team import Normaliser
 from fingerprint.signature import TeamSignature
 
 LEVELS = (0.05, 0.1)
+LAMBDA = "Lambda_team per token (ALM)"
+DRIFT = "drift v1, by the rule chosen on dev"
 Novelty = Float[np.ndarray, " n"]
 
 
@@ -82,17 +85,18 @@ def perplexity_novelty(
     return found
 
 
-def drift_novelty(measures: Measures, signature: TeamSignature, config: DriftConfig) -> dict[str, Novelty]:
+def drift_novelty(measures: Measures, signature: TeamSignature) -> dict[str, Novelty]:
     """Drift v1 and its parts, one value a commit; larger is more foreign.
 
-    Lambda is one-sided here (a foreign commit profits less from the team's adapter), the drift score is
-    two-sided as in review.
+    The drift score is the one of review, by the rule that dev chose; the other rules stand beside it.
     """
-    statistics = _normaliser(signature).statistics(measures, config.combination)
+    normaliser = Normaliser.of_team(signature)
+    statistics = normaliser.statistics(measures)
+    others: list[Combination] = [rule for rule in RULES if rule != normaliser.combination]
     return {
-        "Lambda_team per token (ALM)": -measures.log_ratio / measures.n_scored,
-        "routes: distance of phi": statistics.distance,
-        "drift v1 (both, two-sided)": statistics.score,
+        LAMBDA: -measures.log_ratio / measures.n_scored,
+        DRIFT: statistics.score(normaliser.combination),
+        **{f"drift, rule {rule}": statistics.score(rule) for rule in others},
     }
 
 
@@ -102,7 +106,7 @@ def commit_p_values(measures: Measures, signature: TeamSignature, config: DriftC
         return np.zeros(0)
     prefix = "calibration_"
     cells = {k.removeprefix(prefix): x for k, x in signature.readings.items() if k.startswith(prefix)}
-    scores = _normaliser(signature).statistics(measures, config.combination).score
+    scores = Normaliser.of_team(signature).score(measures)
     return np.array([
         conformal_p_value(
             choose_cell(cells, language, config.least_calibration).scores, float(score),
@@ -164,7 +168,3 @@ def main_language(commit: Sequence[Passage]) -> str:
     for passage in commit:
         sizes[passage.language] = sizes.get(passage.language, 0) + len(passage.marked)
     return max(sizes, key=lambda language: sizes[language], default="")
-
-
-def _normaliser(signature: TeamSignature) -> Normaliser:
-    return Normaliser.from_readings(signature.readings, signature.facts["normaliser_languages"])

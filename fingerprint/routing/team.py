@@ -8,17 +8,19 @@ Var = between + within / n_tokens, both fitted by moments on dev commits. Dividi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import nnls
 from sklearn.covariance import ledoit_wolf
 
 from fingerprint import FingerprintError
-from fingerprint.config import DriftConfig
+from fingerprint.config import Combination, DriftConfig
 from fingerprint.passage import Corpus
+from fingerprint.routing.combination import DEFAULT, combine
 from fingerprint.routing.extract import Measures
+from fingerprint.signature import TeamSignature
 
 N_FOLDS = 5
 LEAST_TOKENS_TO_FIT = 10
@@ -50,13 +52,15 @@ class Statistics:
         log_ratio: signed; below zero the team's model helps less than it does on the team's own code.
         distance: signed; above zero phi lies farther from the team's mean than usual.
         mahalanobis: the distance itself, per dimension (about 1 for the team's own code).
-        score: the combined nonconformity score.
     """
 
     log_ratio: np.ndarray
     distance: np.ndarray
     mahalanobis: np.ndarray
-    score: np.ndarray
+
+    def score(self, combination: Combination) -> np.ndarray:
+        """The nonconformity score under one rule, [n]."""
+        return combine(self.log_ratio, self.distance, combination)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Normaliser:
         log_ratio_scale, distance_scale: [3] centre, lower and upper scale of the standardised statistics
             (a two-piece normal: the two sides need not be alike), measured on folds left out of the fit.
         typical: [2] mean of Lambda per scored token and median Mahalanobis distance on dev, for people.
+        combination: how the two statistics become the score.
     """
 
     languages: tuple[str, ...]
@@ -84,17 +89,24 @@ class Normaliser:
     log_ratio_scale: np.ndarray
     distance_scale: np.ndarray
     typical: np.ndarray
+    combination: Combination = DEFAULT
 
-    def statistics(self, measures: Measures, combination: str = "sum-of-squares") -> Statistics:
+    def statistics(self, measures: Measures) -> Statistics:
         """Standardised statistics of texts with at least one scored token."""
-        student, distance = self.raw_statistics(measures)
-        first = _two_piece(student, self.log_ratio_scale)
-        second = _two_piece(np.log(distance + FLOOR), self.distance_scale)
-        return Statistics(first, second, distance, combine(first, second, combination))
+        return self.standardise(*self.raw_statistics(measures))
 
-    def log_ratio_score(self, measures: Measures) -> np.ndarray:
-        """Size of the log-ratio statistic alone, [n]: all that the null team adapter is read for."""
-        return np.abs(_two_piece(self._student_log_ratio(measures), self.log_ratio_scale))
+    def score(self, measures: Measures) -> np.ndarray:
+        """Nonconformity scores [n] of texts under the normaliser's own rule."""
+        return self.statistics(measures).score(self.combination)
+
+    def standardise(self, student: np.ndarray, distance: np.ndarray) -> Statistics:
+        """What raw_statistics gave, on the scales of the team's own commits."""
+        first = _two_piece(student, self.log_ratio_scale)
+        return Statistics(first, _two_piece(np.log(distance + FLOOR), self.distance_scale), distance)
+
+    def low_log_ratio(self, measures: Measures) -> np.ndarray:
+        """The log-ratio statistic alone, [n], larger where it is lower: what the null team is read for."""
+        return -_two_piece(self._student_log_ratio(measures), self.log_ratio_scale)
 
     def _student_log_ratio(self, measures: Measures) -> np.ndarray:
         n = measures.n_scored
@@ -116,37 +128,60 @@ class Normaliser:
         return np.array([row_of.get(language, 0) for language in measures.languages], dtype=int)
 
     def to_readings(self) -> dict[str, np.ndarray]:
-        """Its arrays under "normaliser_<name>", for TeamSignature.readings; languages go into the facts."""
-        return {f"normaliser_{f.name}": getattr(self, f.name) for f in fields(self) if f.name != "languages"}
+        """Its arrays under "normaliser_<name>", for TeamSignature.readings; the rest goes into the facts."""
+        return {f"normaliser_{name}": getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def of_team(cls, signature: TeamSignature) -> Normaliser:
+        """The normaliser of a signature, with its rule."""
+        found = cls.from_readings(signature.readings, signature.facts["normaliser_languages"])
+        return replace(found, combination=signature.facts["combination"])
+
+    @classmethod
+    def of_null(cls, signature: TeamSignature) -> Normaliser:
+        """The normaliser of the null team adapter, the log-ratio's part of which means something."""
+        return cls.from_readings(signature.null, signature.facts["null_languages"])
 
     @classmethod
     def from_readings(cls, readings: Mapping[str, np.ndarray], languages: Sequence[str]) -> Normaliser:
-        """What to_readings wrote.
+        """What to_readings wrote, with the default rule.
 
         Raises:
             FingerprintError: when an array is missing.
         """
-        names = [f.name for f in fields(cls) if f.name != "languages"]
+        names = _ARRAYS
         missing = [name for name in names if f"normaliser_{name}" not in readings]
         if missing:
             raise FingerprintError(
                 f"The team signature lacks {', '.join(missing)}: written by another version. Profile again."
             )
-        return cls(tuple(languages), **{name: np.asarray(readings[f"normaliser_{name}"]) for name in names})
+        arrays: dict[str, Any] = {name: np.asarray(readings[f"normaliser_{name}"]) for name in names}
+        return cls(tuple(languages), **arrays)
 
 
-def combine(first: np.ndarray, second: np.ndarray, combination: str) -> np.ndarray:
-    """One nonconformity score from two standardised statistics, two-sided in each."""
-    if combination == "max":
-        return np.maximum(np.abs(first), np.abs(second))
-    return first**2 + second**2
+_ARRAYS = tuple(f.name for f in fields(Normaliser) if f.name not in {"languages", "combination"})
 
 
-def fit_normaliser(dev: Measures, config: DriftConfig) -> Normaliser:
+@dataclass(frozen=True)
+class DevCommits:
+    """The dev commits as the fit left each out in turn: what the rule may be chosen on.
+
+    Attributes:
+        n_scored: [n] scored tokens. statistics: standardised by folds that did not hold the commit.
+    """
+
+    n_scored: np.ndarray
+    statistics: Statistics
+
+
+def fit_normaliser(dev: Measures, config: DriftConfig) -> tuple[Normaliser, DevCommits]:
     """Fit means, variances, covariance and scales on dev commits.
 
     Args:
         dev: one text per commit.
+
+    Returns:
+        The normaliser, with the configured rule or the default one, and the commits it was fitted on.
 
     Raises:
         FingerprintError: with fewer than config.least_dev commits of a usable size.
@@ -167,7 +202,7 @@ def fit_normaliser(dev: Measures, config: DriftConfig) -> Normaliser:
     student = np.concatenate([part[0] for part in parts])[order]
     distance = np.concatenate([part[1] for part in parts])[order]
     plain = _fit_moments_only(kept, config)
-    return Normaliser(
+    fitted = Normaliser(
         plain.languages,
         plain.log_ratio_mean,
         plain.log_ratio_variance,
@@ -177,7 +212,9 @@ def fit_normaliser(dev: Measures, config: DriftConfig) -> Normaliser:
         _two_piece_scale(student),
         _two_piece_scale(np.log(distance + FLOOR)),
         np.array([kept.log_ratio.sum() / kept.n_scored.sum(), np.median(distance)]),
+        config.combination or DEFAULT,
     )
+    return fitted, DevCommits(kept.n_scored, fitted.standardise(student, distance))
 
 
 def _fit_moments_only(dev: Measures, config: DriftConfig) -> Normaliser:

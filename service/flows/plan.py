@@ -27,7 +27,7 @@ class TooLittleHistoryError(ServiceError):
 
 @dataclass(frozen=True)
 class NullCode:
-    """Foreign code parted for training, stopping and the power curve."""
+    """Foreign code parted for the null's training and stopping (None: no null) and the power curve."""
 
     name: str
     train: Corpus | None
@@ -64,7 +64,7 @@ def prepare(
     enrolled = enrol(ingested.store, ingested.authors, choice)
     slices = Slices.of(*slice_team(enrolled.corpus, config.drift))
     check_history(slices, config)
-    foreign = _part_foreign(_foreign_for(slices, settings, config))
+    foreign = _part_foreign(_foreign_for(slices, settings, config), config.n_null_sets > 0)
     report(Stage("load the base", 0, None))
     routed = load_routed(settings, config.base, config.revision, config.adapter.scale)
     store = ArtifactStore(settings.home)
@@ -101,19 +101,17 @@ def _commits_of_size(corpus: Corpus, least_characters: int) -> int:
     return sum(size >= least_characters for size in sizes.values())
 
 
-def _foreign_for(slices: Slices, settings: Settings, config: ProfileConfig) -> ForeignCode | None:
-    if config.n_null_sets == 0:
-        return None
+def _foreign_for(slices: Slices, settings: Settings, config: ProfileConfig) -> ForeignCode:
     sizes = [passage.marked.count("\n") for passage in slices.train.passages]
     n_tokens = max(20_000, int(config.adapter.team_tokens * 1.6))
     return read_foreign(settings.null_repo, sizes, n_tokens, config.adapter.seed)
 
 
-def _part_foreign(foreign: ForeignCode | None) -> NullCode:
-    """Train, dev and power shares of the foreign code, by file or commit."""
-    if foreign is None:
-        return NullCode("", None, None, ())
+def _part_foreign(foreign: ForeignCode, with_null: bool) -> NullCode:
+    """Train, dev and power shares of the foreign code, by file or commit; power alone without a null."""
     train, dev, power = _split_by_size(foreign.corpus, _FOREIGN_SHARES)
+    if not with_null:
+        return NullCode(foreign.name, None, None, power.passages)
     return NullCode(foreign.name, train, dev, power.passages)
 
 

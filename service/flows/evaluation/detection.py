@@ -10,6 +10,7 @@ import numpy as np
 from fingerprint.drift.reference import build_team_signature, cap_commits
 from fingerprint.evaluation.baselines import fit_ngram_neighbours
 from fingerprint.evaluation.foreign import (
+    DRIFT,
     CommitSet,
     commit_p_values,
     drift_novelty,
@@ -48,9 +49,8 @@ def detect(setup: Setup) -> tuple[list[ForeignRow], list[FlaggedRow], DriftFacts
     if not len(measures):
         setup.notes.append("no later commit is large enough to be scored")
         return [], [], {}
-    drift = setup.bench.config.drift
     languages = [str(language) for language in signature.facts["languages"]]
-    novelty = drift_novelty(measures, signature, drift)
+    novelty = drift_novelty(measures, signature)
     with setup.clock.phase("perplexity of commits"):
         novelty |= _perplexities(setup, commits)
     with setup.clock.phase("n-grams of commits"):
@@ -208,13 +208,15 @@ def _facts(setup: Setup, signature: TeamSignature, commits: CommitSet, measures:
     drift, is_foreign = setup.bench.config.drift, commits.is_foreign
     calibration = signature.readings["calibration_all"]
     own = np.flatnonzero(~is_foreign & (measures.n_scored >= int(signature.facts["least_tokens"])))
-    test = drift_novelty(measures.take(own), signature, drift)["drift v1 (both, two-sided)"]
+    test = drift_novelty(measures.take(own), signature)[DRIFT]
     shares = exchangeable_shares(calibration, test) if len(test) else {}
     power = {
         f"power_at_{point['n_tokens']}_tokens": point["power"] for point in signature.facts["power_curve"]
     }
     return {
         "calibration_commits": len(calibration),
+        "combination": str(signature.facts["combination"]),
+        **{f"dev_separation_of_{rule}": area for rule, area in signature.facts["separation"].items()},
         "least_tokens": int(signature.facts["least_tokens"]),
         "median_tokens_team": _median(measures.n_scored[~is_foreign]),
         "median_tokens_foreign": _median(measures.n_scored[is_foreign]),

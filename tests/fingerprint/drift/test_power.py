@@ -21,9 +21,9 @@ def synthetic(n: int, seed: int, shift: float = 0.0) -> Measures:
 
 def test_power_grows_with_size_and_sets_the_least() -> None:
     config = DriftConfig(power_sizes=(30, 120, 480, 10**6), power_draws=60, least_tokens=20)
-    normaliser = fit_normaliser(synthetic(80, 1), config)
-    cells = {"all": normaliser.statistics(synthetic(199, 2)).score}
-    points = power_curve(synthetic(100, 3, shift=-0.6), normaliser, cells, config)
+    normaliser, _ = fit_normaliser(synthetic(80, 1), config)
+    cells = {"all": normaliser.score(synthetic(199, 2))}
+    points = power_curve(synthetic(100, 3, shift=-0.4), normaliser, cells, config)
     assert [point.n_tokens for point in points] == [30, 120, 480]  # a million cannot be filled
     assert points[0].power < 0.5 < points[2].power
     assert points[0].power < points[1].power < points[2].power

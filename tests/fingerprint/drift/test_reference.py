@@ -22,8 +22,9 @@ def test_signature_holds_what_scoring_needs(toy) -> None:
     assert {entry["level"] for entry in facts["realised"]} == {0.05, 0.1}
     assert facts["realised"][0]["n"] > 0
     assert len(signature.readings["calibration_all"]) == facts["n_calibration"]["all"]
-    Normaliser.from_readings(signature.readings, facts["normaliser_languages"])
-    Normaliser.from_readings(signature.null, facts["null_languages"])
+    assert Normaliser.of_team(signature).combination == facts["combination"]
+    assert facts["separation"][facts["combination"]] > 0.9
+    Normaliser.of_null(signature)
 
 
 def test_too_short_a_history_says_how_much_is_needed(toy) -> None:

@@ -43,10 +43,10 @@ def draw(n: int, rng: np.random.Generator, shift: float = 0.0) -> Measures:
 
 
 def a_signature(rng: np.random.Generator, n_calibration: int = 99) -> TeamSignature:
-    normaliser = fit_normaliser(draw(200, rng), CONFIG)
-    scores = normaliser.statistics(draw(n_calibration, rng), CONFIG.combination).score
+    normaliser, _ = fit_normaliser(draw(200, rng), CONFIG)
+    scores = normaliser.score(draw(n_calibration, rng))
     readings = normaliser.to_readings() | {"calibration_all": scores, "calibration_python": scores}
-    facts = {"normaliser_languages": list(normaliser.languages)}
+    facts = {"normaliser_languages": list(normaliser.languages), "combination": normaliser.combination}
     return TeamSignature(readings, {}, facts, Provenance("b", "r", "a", "c", "d", 0))
 
 
@@ -64,8 +64,8 @@ def test_the_whole_path_is_exact_on_exchangeable_commits() -> None:
 def test_foreign_commits_stand_out_in_every_reading() -> None:
     rng = np.random.default_rng(1)
     signature, own, foreign = a_signature(rng), draw(60, rng), draw(60, rng, shift=1.0)
-    for name, values in drift_novelty(own, signature, CONFIG).items():
-        assert drift_novelty(foreign, signature, CONFIG)[name].mean() > values.mean() + 0.3, name
+    for name, values in drift_novelty(own, signature).items():
+        assert drift_novelty(foreign, signature)[name].mean() > values.mean() + 0.3, name
     rows = flagged_rows("foreign", commit_p_values(foreign, signature, CONFIG))
     assert [row.level for row in rows] == [0.05, 0.1]
     assert (rows[0].share or 0) > 0.8

@@ -6,8 +6,9 @@ import pytest
 from fingerprint import FingerprintError
 from fingerprint.config import DriftConfig
 from fingerprint.passage import Corpus, passage_from_lines
+from fingerprint.routing.combination import RULES
 from fingerprint.routing.extract import Measures
-from fingerprint.routing.team import Normaliser, combine, fit_moments, fit_normaliser, slice_team
+from fingerprint.routing.team import Normaliser, fit_moments, fit_normaliser, slice_team
 
 
 def joined(first: Measures, second: Measures) -> list[np.ndarray]:
@@ -40,7 +41,7 @@ def test_moments_are_recovered() -> None:
 
 
 def test_standardised_on_new_commits_of_any_size() -> None:
-    normaliser = fit_normaliser(synthetic(150, 1), DriftConfig())
+    normaliser, _ = fit_normaliser(synthetic(150, 1), DriftConfig())
     for sizes in ((20, 40), (1000, 2000)):
         statistics = normaliser.statistics(synthetic(400, 2, sizes=sizes))
         assert abs(np.mean(statistics.log_ratio)) < 0.25
@@ -49,27 +50,39 @@ def test_standardised_on_new_commits_of_any_size() -> None:
 
 
 def test_shifted_text_scores_higher() -> None:
-    normaliser = fit_normaliser(synthetic(60, 1), DriftConfig())
-    own = normaliser.statistics(synthetic(200, 2)).score
-    assert np.median(normaliser.statistics(synthetic(200, 3, shift=1.0)).score) > np.quantile(own, 0.95)
+    normaliser, _ = fit_normaliser(synthetic(60, 1), DriftConfig())
+    own, text = normaliser.statistics(synthetic(200, 2)), synthetic(200, 3, shift=-1.0)
+    for rule in RULES:
+        shifted = normaliser.statistics(text).score(rule)
+        assert np.median(shifted) > np.quantile(own.score(rule), 0.95), rule
+
+
+def test_dev_commits_are_standardised_by_folds_without_them() -> None:
+    commits = synthetic(60, 1)
+    normaliser, dev = fit_normaliser(commits, DriftConfig())
+    assert dev.n_scored.tolist() == commits.n_scored.tolist()
+    inside = normaliser.statistics(commits)
+    # a commit that fitted its own mean and covariance looks nearer than it is
+    assert np.mean(dev.statistics.mahalanobis) > np.mean(inside.mahalanobis)
+    assert np.corrcoef(dev.statistics.log_ratio, inside.log_ratio)[0, 1] > 0.95
 
 
 def test_languages_have_their_own_means_drawn_to_the_whole() -> None:
     go, rust = synthetic(40, 1), synthetic(40, 2, shift=1.0, language="rust")
     both = Measures(go.groups + rust.groups, go.languages + rust.languages, *joined(go, rust))
-    normaliser = fit_normaliser(both, DriftConfig())
+    normaliser, _ = fit_normaliser(both, DriftConfig())
     assert normaliser.languages == ("go", "rust")
     whole, first, second = normaliser.log_ratio_mean
     assert 0.5 < first < whole < second < 1.5
     unknown = synthetic(5, 3, language="zig")
-    assert np.isfinite(normaliser.statistics(unknown).score).all()
+    assert np.isfinite(normaliser.score(unknown)).all()
 
 
 def test_readings_round_trip() -> None:
-    normaliser = fit_normaliser(synthetic(30, 1), DriftConfig())
+    normaliser, _ = fit_normaliser(synthetic(30, 1), DriftConfig())
     again = Normaliser.from_readings(normaliser.to_readings(), normaliser.languages)
     text = synthetic(3, 9)
-    assert again.statistics(text).score == pytest.approx(normaliser.statistics(text).score)
+    assert again.score(text) == pytest.approx(normaliser.score(text))
     with pytest.raises(FingerprintError, match="Profile again"):
         Normaliser.from_readings({}, ())
 
@@ -77,12 +90,6 @@ def test_readings_round_trip() -> None:
 def test_too_few_commits() -> None:
     with pytest.raises(FingerprintError, match="5 dev commits with at least 10 scored tokens, need 8"):
         fit_normaliser(synthetic(5, 1), DriftConfig())
-
-
-def test_combination_rules_by_hand() -> None:
-    first, second = np.array([3.0, -1.0]), np.array([-4.0, 0.5])
-    assert combine(first, second, "sum-of-squares").tolist() == [25.0, 1.25]
-    assert combine(first, second, "max").tolist() == [4.0, 1.0]
 
 
 def test_identical_commits_do_not_divide_by_zero() -> None:
@@ -96,8 +103,8 @@ def test_identical_commits_do_not_divide_by_zero() -> None:
         same.magnitude,
         same.gap,
     )
-    statistics = fit_normaliser(same, DriftConfig()).statistics(same)
-    assert np.isfinite(statistics.score).all()
+    statistics = fit_normaliser(same, DriftConfig())[0].statistics(same)
+    assert all(np.isfinite(statistics.score(rule)).all() for rule in RULES)
 
 
 def test_slices_are_by_time() -> None:

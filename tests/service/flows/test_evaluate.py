@@ -147,7 +147,7 @@ def test_evaluation_end_to_end_and_again(
     assert len(found.null_attribution) == 6
     detectors = {row.system: row for row in found.foreign_rows}
     assert detectors["n-grams, nearest five (B5)"].auroc.value == 1
-    assert detectors["drift v1 (both, two-sided)"].n_foreign == 16
+    assert detectors["drift v1, by the rule chosen on dev"].n_foreign == 16
     assert [row.level for row in found.flagged] == [0.05, 0.1] * (len(found.flagged) // 2)
     assert found.flagged[0].n > 0
     assert found.drift["largest_gap_over_bound"] is not None

@@ -33,7 +33,8 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "reports"
 def evidence(p: float = 2 / 62, n: int = 61, cell: str = "all") -> Evidence:
     return Evidence(
         p_value=p, n_calibration=n, cell=cell, log_ratio_per_token=-0.31, typical_log_ratio_per_token=0.42,
-        distance=5.2, typical_distance=2.9, score=3.4, threshold=3.1, null_p_value=0.48, gap_nats=0.011,
+        distance=5.2, typical_distance=2.9, combination="low-and-far", score=3.4, threshold=3.1,
+        null_p_value=0.48, gap_nats=0.011,
         gap_bound_nats=0.9, context_share=0.22, position0_share=0.04, realised_false_alarms=0.06,
         n_held_out=16,
     )  # fmt: skip
