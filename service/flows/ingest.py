@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gzip
 import hashlib
 import os
@@ -43,6 +44,14 @@ class ContributionStore:
     """
 
     directory: Path
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let one process at a time add to it; a second one waits, and then finds the first one's work."""
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        with (self.directory.parent / f"{self.directory.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @property
     def _state_path(self) -> Path:
@@ -107,6 +116,9 @@ class ContributionStore:
                 digest.update(line)
                 stream.write(line)
                 n += 1
+        if not n:
+            draft.unlink()
+            return {"name": path.name, "n": 0, "sha256": digest.hexdigest()}
         os.replace(draft, path)  # noqa: PTH105 - the atomic rename is the point
         return {"name": path.name, "n": n, "sha256": digest.hexdigest()}
 
@@ -149,15 +161,16 @@ def ingest(
         ConnectorError: not a repository, empty, or git failed.
     """
     store = contribution_store(repository, settings)
-    state = store.read_state()
-    read = _Reading(repository, store, progress, skip_missing)
-    try:
-        return read.on_from(state)
-    except RewrittenHistoryError:
-        if state is None:
-            raise
-        store.clear()
-        return replace(read.on_from(None), is_restarted=True)
+    with store.held():
+        state = store.read_state()
+        read = _Reading(repository, store, progress, skip_missing)
+        try:
+            return read.on_from(state)
+        except RewrittenHistoryError:
+            if state is None:
+                raise
+            store.clear()
+            return replace(read.on_from(None), is_restarted=True)
 
 
 def load_ingested(repository: Path, settings: Settings) -> Ingested:
