@@ -27,10 +27,9 @@ class RunState:
     best_step: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
 
-    @property
-    def best_loss(self) -> float:
-        """Lowest dev loss so far, nats per scored token."""
-        return min(loss for _, loss in self.dev_history)
+    def is_best(self, dev_loss: float, may_keep_start: bool) -> bool:
+        """Whether a state's dev loss is below every earlier one, the start's counted or not."""
+        return all(dev_loss < loss for step, loss in self.dev_history if step or may_keep_start)
 
 
 def save_checkpoint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from fingerprint.config import AdapterConfig
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs, subtract_weights
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
 from fingerprint.passage import Corpus, Passage
-from fingerprint.provenance import Provenance
+from fingerprint.provenance import Provenance, digest_of
 
 Progress = Callable[[str, TrainProgress], None]
 """Called with the author's key ("" for the team) and where their training stands."""
@@ -59,27 +60,26 @@ def train_population(
     Raises:
         InsufficientCodeError: the team itself has too little code.
     """
+    shared, own = keep_for_authors(train, config.author_share)
     team = train_team(
-        routed, train, dev, config, checkpoint=_beside(checkpoints, "team"), progress=_named(progress, "")
+        routed, shared, dev, config, checkpoint=_beside(checkpoints, "team"), progress=_named(progress, "")
     )
-    counts = count_by_author(routed, train, config)
-    enrolled, too_little = enough_by_author(counts, config)
-    budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
+    count = count_population(routed, train, own, config)
     authors = {
         author: train_author(
             routed,
             team,
-            train.where_author(author),
+            own.where_author(author),
             dev,
             config,
             author=author,
-            budget=budget,
+            budget=count.budget,
             checkpoint=_beside(checkpoints, f"author-{number}"),
             progress=_named(progress, author),
         )
-        for number, author in enumerate(enrolled)
+        for number, author in enumerate(count.enrolled)
     }
-    return Population(team, authors, too_little, budget)
+    return Population(team, authors, count.too_little, count.budget)
 
 
 def train_team(
@@ -137,11 +137,14 @@ def train_author(
     checkpoint: Path | None = None,
     progress: Callable[[TrainProgress], None] | None = None,
 ) -> Adapter:
-    """One author's D to the team's B.
+    """One author's D to the team's B: the trained state that is best on dev.
+
+    A D that is worse there than none says so in its facts ("improved"), and still shows in which direction
+    the author's code pulls; D = 0 would show nothing.
 
     Args:
-        train: the author's own passages. dev: the team's; the author's own are used when they are
-            enough to stop on (a quarter of ``config.dev_tokens``), else all of it.
+        train: the author's own passages that B was not trained on. dev: the team's; the author's own
+            are used when they are enough to stop on (a quarter of ``config.dev_tokens``), else all of it.
 
     Raises:
         InsufficientCodeError: fewer scored tokens than ``config.least_author_tokens``.
@@ -153,10 +156,11 @@ def train_author(
         windows,
         _author_dev(routed, dev, author, config),
         start=team.state,
-        config=config,
+        config=config.model_copy(update={"learning_rate": config.author_learning_rate}),
         budget_tokens=budget,
         checkpoint=checkpoint,
         progress=progress,
+        may_keep_start=False,
     )
     difference = subtract_weights(trained.weights, team.state)
     return Adapter.of_author(
@@ -169,23 +173,52 @@ def train_author(
     )
 
 
+def keep_for_authors(train: Corpus, share: float) -> tuple[Corpus, Corpus]:
+    """(what B learns, what the authors' D learn): whole commits, dealt out by a hash of their name.
+
+    By hash and not by time, so that D learns an author and not an era; by commit alone, so that later
+    commits leave earlier ones where they are.
+    """
+    kept = {group for group in train.groups if int(digest_of(group)[:8], 16) < share * 16**8}
+    return train.where_groups(set(train.groups) - kept), train.where_groups(kept)
+
+
 def count_by_author(routed: RoutedModel, train: Corpus, config: AdapterConfig) -> dict[str, int]:
     """Scored tokens of every author, by author key in order of first appearance."""
     windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
     return {author: count_scored(own) for author, own in windows_by_author(train.passages, windows).items()}
 
 
-def enough_by_author(
-    counts: Mapping[str, int], config: AdapterConfig
-) -> tuple[dict[str, int], dict[str, InsufficientCodeError]]:
-    """Authors with enough code (and their counts), and what the others lack."""
-    enrolled = {author: n for author, n in counts.items() if n >= config.least_author_tokens}
-    lacking = {
-        author: InsufficientCodeError(author, n, config.least_author_tokens)
-        for author, n in counts.items()
-        if author not in enrolled
-    }
-    return enrolled, lacking
+@dataclass(frozen=True, slots=True)
+class PopulationCount:
+    """Who can be trained.
+
+    Attributes:
+        counts: scored training tokens by author. enrolled: of those with enough, the tokens kept for D.
+        too_little: what the others lack, in tokens of all that they write. budget: of each enrolled.
+    """
+
+    counts: dict[str, int]
+    enrolled: dict[str, int]
+    too_little: dict[str, InsufficientCodeError]
+    budget: int
+
+
+def count_population(
+    routed: RoutedModel, train: Corpus, own: Corpus, config: AdapterConfig
+) -> PopulationCount:
+    """Who has enough code in ``own``, the share of the training slice that D is trained on."""
+    counts, kept = (count_by_author(routed, corpus, config) for corpus in (train, own))
+    least, enrolled, too_little = config.least_author_tokens, {}, {}
+    for author, n_all in counts.items():
+        n = kept.get(author, 0)
+        if n >= least:
+            enrolled[author] = n
+        else:
+            missing = math.ceil((least - n) / config.author_share)
+            too_little[author] = InsufficientCodeError(author, n_all, n_all + missing)
+    budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
+    return PopulationCount(counts, enrolled, too_little, budget)
 
 
 def shuffle_authors(passages: Iterable[Passage], seed: int) -> list[Passage]:

@@ -66,7 +66,7 @@ class TrainFacts:
 
     Attributes:
         start_dev_loss: dev loss of the start state; best_dev_loss: of the state kept, after best_step.
-        improved: whether any state beat the start; if not, the start is kept and D = 0.
+        improved: whether the state kept beats the start.
         dev_history: (step, dev loss) at every point. first_loss, last_loss: mean training loss over
             the first and last eighth of the steps.
         scored_tokens, tokens: targets and tokens read, with repetition. text_tokens: distinct targets.
@@ -139,6 +139,7 @@ def train_adapter(
     checkpoint: Path | None = None,
     progress: Callable[[TrainProgress], None] | None = None,
     precision: Precision = "auto",
+    may_keep_start: bool = True,
 ) -> TrainedWeights:
     """Train all B from ``start`` on the mean loss over scored tokens; keep the best state on dev.
 
@@ -149,6 +150,7 @@ def train_adapter(
         budget_tokens: scored tokens to see.
         checkpoint: file written every 30 s and resumed from when it exists; removed at the end.
         precision: bf16 autocast where the machine is fast at it, fp32 weights always.
+        may_keep_start: whether the start itself is kept when no later state beats it.
 
     Raises:
         CheckpointError: the checkpoint is of another run. FingerprintError: nothing to train on.
@@ -169,6 +171,7 @@ def train_adapter(
             run,
             config,
             autocast=autocast,
+            may_keep_start=may_keep_start,
             progress=progress,
             save=lambda: save_checkpoint(checkpoint, key, routed, optimiser, run),
         )
@@ -261,6 +264,7 @@ def _optimise(
     config: AdapterConfig,
     *,
     autocast: bool,
+    may_keep_start: bool,
     progress: Callable[[TrainProgress], None] | None,
     save: Callable[[], None],
 ) -> None:
@@ -280,7 +284,10 @@ def _optimise(
         run.step += 1
         run.losses.append(float(loss.detach()))
         if run.step in plan.dev_steps:
-            _note_dev_loss(routed, plan, run, autocast)
+            loss_on_dev = mean_dev_loss(routed, plan.dev, autocast=autocast)
+            if run.is_best(loss_on_dev, may_keep_start):
+                run.best_step, run.best = run.step, routed.weights()
+            run.dev_history.append((run.step, loss_on_dev))
         if time.monotonic() - saved >= CHECKPOINT_SECONDS:
             save()
             saved = time.monotonic()
@@ -292,13 +299,6 @@ def _step_loss(routed: RoutedModel, plan: _Plan, step: int, autocast: bool) -> F
     batch = pad_batch(plan.windows, plan.batches[step]).to(routed.device)
     with torch.autocast(routed.device.type, torch.bfloat16, enabled=autocast):
         return mean_loss(routed.model, batch)
-
-
-def _note_dev_loss(routed: RoutedModel, plan: _Plan, run: RunState, autocast: bool) -> None:
-    loss = mean_dev_loss(routed, plan.dev, autocast=autocast)
-    if loss < run.best_loss:
-        run.best_step, run.best = run.step, routed.weights()
-    run.dev_history.append((run.step, loss))
 
 
 def _progress(plan: _Plan, run: RunState, first: int, seconds: float) -> TrainProgress:
@@ -317,13 +317,13 @@ def _progress(plan: _Plan, run: RunState, first: int, seconds: float) -> TrainPr
 
 def _facts(plan: _Plan, run: RunState, autocast: bool) -> TrainFacts:
     eighth = max(1, len(run.losses) // 8)
-    distinct = count_scored(plan.windows)
+    distinct, kept = count_scored(plan.windows), dict(run.dev_history)[run.best_step]
     return TrainFacts(
         start_dev_loss=run.dev_history[0][1],
-        best_dev_loss=run.best_loss,
+        best_dev_loss=kept,
         best_step=run.best_step,
         steps=run.step,
-        improved=run.best_step > 0,
+        improved=kept < run.dev_history[0][1],
         dev_history=tuple(run.dev_history),
         first_loss=float(np.mean(run.losses[:eighth])),
         last_loss=float(np.mean(run.losses[-eighth:])),

@@ -35,32 +35,32 @@ def estimate_profile(
     Raises:
         What `profile` raises before it trains.
     """
-    from fingerprint.adapters.budget import equal_budget
-    from fingerprint.adapters.population import count_by_author, enough_by_author
+    from fingerprint.adapters.population import count_population, keep_for_authors
     from fingerprint.adapters.train import estimate_cost
 
     bench, plan = prepare(repository, settings, config, choice, report)
     adapter, slices = config.adapter, plan.slices
+    shared, own = keep_for_authors(slices.train, adapter.author_share)
     cost = estimate_cost(
         bench.routed,
-        slices.train.passages,
+        shared.passages,
         slices.dev.passages,
         config=adapter,
         budget_tokens=adapter.team_tokens,
     )
     per_token = cost.seconds / max(1, cost.scored_tokens)
-    counts = count_by_author(bench.routed, slices.train, adapter)
-    enrolled, lacking = enough_by_author(counts, adapter)
-    budget = equal_budget(enrolled, adapter.author_tokens, adapter.most_epochs)
+    found = count_population(bench.routed, slices.train, own, adapter)
+    counts, budget = found.counts, found.budget
     missing = adapter.least_team_tokens - sum(counts.values())
     lack = f"{missing:,} more tokens needed" if missing > 0 else ""
     rows = [CostRow("team", sum(counts.values()), cost.scored_tokens, cost.seconds, lack)]
-    rows += [CostRow(author, n, budget, budget * per_token) for author, n in sorted(enrolled.items())]
+    rows += [CostRow(who, counts[who], budget, budget * per_token) for who in sorted(found.enrolled)]
     rows += [
-        CostRow(author, counts[author], 0, 0.0, f"{error.need - error.have:,} more tokens needed")
-        for author, error in sorted(lacking.items())
+        CostRow(author, counts[author], 0, 0.0, f"{lack.need - lack.have:,} more tokens needed")
+        for author, lack in sorted(found.too_little.items())
     ]
-    n_nulls = config.n_null_sets * min(NULL_AUTHORS, len(enrolled)) * (len(enrolled) > 1)
+    n_authors = len(found.enrolled)
+    n_nulls = config.n_null_sets * min(NULL_AUTHORS, n_authors) * (n_authors > 1)
     if config.n_null_sets:
         rows.append(
             CostRow("null team", adapter.team_tokens, adapter.team_tokens, adapter.team_tokens * per_token)

@@ -21,6 +21,7 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter
+    from fingerprint.adapters.population import PopulationCount
     from fingerprint.adapters.train import TrainProgress
     from fingerprint.lm.pair import RoutedModel
 
@@ -169,8 +170,8 @@ def train_all(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Trained:
     population = train_own_team(bench, slices, digests)
     with nulls_beside(bench, slices, foreign):
         authors = {
-            author: _train_author(bench, slices, slices.train, population, author, digests=digests)
-            for author in population.authors
+            author: _train_author(bench, slices, population.own, population, author, digests=digests)
+            for author in population.count.enrolled
         }
     nulls, null_team = train_nulls(bench, slices, foreign, population, digests)
     return Trained(
@@ -178,9 +179,9 @@ def train_all(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Trained:
         null_team,
         authors,
         nulls,
-        population.too_little,
-        population.counts,
-        population.budget,
+        {author: lack.need - lack.have for author, lack in population.count.too_little.items()},
+        population.count.counts,
+        population.count.budget,
         digests,
     )
 
@@ -190,29 +191,23 @@ class Population:
     """The team's adapter and who can be trained over it.
 
     Attributes:
-        team: B. authors: those with enough code. budget: scored tokens of each. counts: scored training
-            tokens by author. too_little: scored tokens missing, by author.
+        team: B. own: the commits kept from B, which the authors are trained on. count: who has enough
+            code, and the budget of each.
     """
 
     team: Adapter
-    authors: tuple[str, ...]
-    budget: int
-    counts: dict[str, int]
-    too_little: dict[str, int]
+    own: Corpus
+    count: PopulationCount
 
 
 def train_own_team(bench: Bench, slices: Slices, digests: dict[str, str]) -> Population:
-    """Train B on the team's own code, and see who can be trained over it."""
-    from fingerprint.adapters.budget import equal_budget
-    from fingerprint.adapters.population import count_by_author, enough_by_author
+    """Train B on its share of the team's code, and see who can be trained over it on the rest."""
+    from fingerprint.adapters.population import count_population, keep_for_authors
 
     config = bench.config.adapter
-    team = _train_team(bench, slices.train, slices.dev, digests, "team")
-    counts = count_by_author(bench.routed, slices.train, config)
-    enrolled, lacking = enough_by_author(counts, config)
-    budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
-    missing = {author: error.need - error.have for author, error in lacking.items()}
-    return Population(team, tuple(enrolled), budget, counts, missing)
+    shared, own = keep_for_authors(slices.train, config.author_share)
+    team = _train_team(bench, shared, slices.dev, digests, "team")
+    return Population(team, own, count_population(bench.routed, slices.train, own, config))
 
 
 def train_nulls(
@@ -280,7 +275,7 @@ def _train_author(
 ) -> Adapter:  # fmt: skip
     from fingerprint.adapters.population import train_author
 
-    config, team, budget = bench.config.adapter, population.team, population.budget
+    config, team, budget = bench.config.adapter, population.team, population.count.budget
     own = train.where_author(author)
     name = author if null_set is None else f"{author}/{null_set}"
     digest = bench.digest(
@@ -304,15 +299,16 @@ def _train_null_set(
 
     All share one budget, so every null speaks for every author and ``NULL_AUTHORS`` of them are enough.
     """
-    from fingerprint.adapters.population import count_by_author, enough_by_author, shuffle_authors
+    from fingerprint.adapters.population import count_by_author, shuffle_authors
 
-    if len(population.authors) < 2:
+    authors, config = population.count.enrolled, bench.config.adapter
+    if len(authors) < 2:
         return {}
-    enrolled = [passage for passage in slices.train if passage.author in set(population.authors)]
-    shuffled = Corpus.of(shuffle_authors(enrolled, bench.config.adapter.seed + number))
-    counts = count_by_author(bench.routed, shuffled, bench.config.adapter)
-    usable, _ = enough_by_author(counts, bench.config.adapter)
-    chosen = [author for author in population.authors if author in usable][:NULL_AUTHORS]
+    enrolled = [passage for passage in population.own if passage.author in authors]
+    shuffled = Corpus.of(shuffle_authors(enrolled, config.seed + number))
+    counts = count_by_author(bench.routed, shuffled, config)
+    usable = [author for author in authors if counts.get(author, 0) >= config.least_author_tokens]
+    chosen = usable[:NULL_AUTHORS]
     return {
         f"{author}/{number}": _train_author(
             bench, slices, shuffled, population, author, digests=digests, null_set=number

@@ -89,19 +89,22 @@ def test_budget_takes_the_most_recent_text(routed):
 
 def test_keeps_the_start_when_nothing_beats_it(routed):
     start = run(routed, budget_tokens=1000).weights
-    trained = train_adapter(
-        routed,
-        habit("zzz", 60),
-        habit("config", 8),
-        start=start,
-        config=CONFIG,
-        budget_tokens=1000,
-        precision="fp32",
-    )
+
+    def astray(**options):
+        config = {"config": CONFIG, "budget_tokens": 1000, "precision": "fp32", **options}
+        return train_adapter(routed, habit("zzz", 60), habit("config", 8), start=start, **config)
+
+    trained = astray()
     assert not trained.facts.improved
     assert trained.facts.best_step == 0
     assert trained.facts.best_dev_loss == trained.facts.start_dev_loss
     assert all(torch.equal(trained.weights[site], start[site]) for site in routed.sites)
+    moved = astray(may_keep_start=False)
+    assert not moved.facts.improved
+    assert moved.facts.best_step > 0
+    after = dict(moved.facts.dev_history)
+    assert moved.facts.best_dev_loss == min(loss for step, loss in after.items() if step)
+    assert not all(torch.equal(moved.weights[site], start[site]) for site in routed.sites)
 
 
 def test_a_killed_run_resumes_to_the_same_result(routed, tmp_path, monkeypatch):
