@@ -6,6 +6,7 @@ five non-blank lines. It keeps its Passages, so that n-grams and models are judg
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -73,7 +74,12 @@ def _n_lines(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentRule:
-    """Least material of an author, and how many authors at most (evaluation.md section 4.6)."""
+    """Least material of an author, and how many authors at most (evaluation.md section 4.6).
+
+    Attributes:
+        least_samples: before the cut; half of them must lie in the training slice, or nothing of the author
+            is learned.
+    """
 
     least_samples: int = 60
     least_commits: int = 30
@@ -103,15 +109,21 @@ class Standing:
 
 
 def enrol_authors(
-    before: Sequence[Sample], test: Sequence[Sample], rule: EnrolmentRule = EnrolmentRule()
+    train: Sequence[Sample],
+    tuning: Sequence[Sample],
+    test: Sequence[Sample],
+    rule: EnrolmentRule = EnrolmentRule(),
 ) -> list[Standing]:
     """The standing of every author seen, most samples before the cut first.
 
     Args:
-        before: samples before the cut. test: after it.
+        train: samples of the training slice. tuning: of dev and calibration, also before the cut. test:
+            after it.
     """
+    before = [*train, *tuning]
     authors = {sample.author for sample in (*before, *test) if sample.author}
-    rows = [_standing(author, before, test, rule) for author in authors]
+    trained = Counter(sample.author for sample in train)
+    rows = [_standing(author, before, test, trained[author], rule) for author in authors]
     rows.sort(key=lambda row: (-row.samples_before, row.author))
     n_enrolled, done = 0, []
     for row in rows:
@@ -123,13 +135,16 @@ def enrol_authors(
     return done
 
 
-def _standing(author: str, before: Sequence[Sample], test: Sequence[Sample], rule: EnrolmentRule) -> Standing:
+def _standing(
+    author: str, before: Sequence[Sample], test: Sequence[Sample], n_train: int, rule: EnrolmentRule
+) -> Standing:
     own = [sample for sample in before if sample.author == author]
     own_test = [sample for sample in test if sample.author == author]
     n_commits = len({sample.group for sample in own})
     needs = (
         (len(own), rule.least_samples, "samples before the cut"),
         (n_commits, rule.least_commits, "commits before the cut"),
+        (n_train, rule.least_samples // 2, "samples in the training slice"),
         (len(own_test), rule.least_test_samples, "test samples"),
     )
     lacking = [f"{seen} of {least} {what}" for seen, least, what in needs if seen < least]

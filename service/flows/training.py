@@ -135,7 +135,8 @@ class Bench:
             nonlocal done
             done += n_tokens
             rate = done / max(time.monotonic() - started, 1e-9)
-            self.report(Stage(name, done, max(total, done), rate, max(0.0, total - done) / rate))
+            # the total is an estimate: only the end of the step, told elsewhere, is done
+            self.report(Stage(name, done, max(total, done * 1.01), rate, max(0.0, total - done) / rate))
 
         return count
 

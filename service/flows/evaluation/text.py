@@ -129,7 +129,7 @@ def choose_material(history: History, config: EvaluationConfig) -> Material:
     parts: list[list[Sample]] = [[], [], [], []]
     for sample in every:
         parts[slice_of[sample.group]].append(sample)
-    standings = enrol_authors(parts[0] + parts[1] + parts[2], parts[3], config.enrolment)
+    standings = enrol_authors(parts[0], parts[1] + parts[2], parts[3], config.enrolment)
     authors = tuple(row.author for row in standings if row.is_enrolled)
     if not authors:
         rule = config.enrolment

@@ -53,11 +53,20 @@ def test_enrolment_names_what_is_missing() -> None:
     rule = EnrolmentRule(least_samples=3, least_commits=2, least_test_samples=1, most_authors=1)
     train = samples_of(many("ann", 4) + many("bob", 5) + many("cid", 2) + many("dot", 9))
     test = samples_of(many("ann", 1, start=100) + many("bob", 1, start=100) + many("cid", 1, start=100))
-    rows = {row.author: row for row in enrol_authors(train, test, rule)}
+    rows = {row.author: row for row in enrol_authors(train, [], test, rule)}
     assert [author for author, row in rows.items() if row.is_enrolled] == ["bob"]
     assert rows["dot"].reason == "0 of 1 test samples"
     assert rows["cid"].reason == "2 of 3 samples before the cut"
     assert rows["ann"].reason == "only the 1 with the most samples take part"
+
+
+def test_an_author_whose_code_is_all_newer_than_the_training_slice_is_not_enrolled() -> None:
+    rule = EnrolmentRule(least_samples=4, least_commits=2, least_test_samples=1)
+    train, tuning = samples_of(many("ann", 4) + many("bob", 1)), samples_of(many("bob", 9, start=50))
+    test = samples_of(many("ann", 1, start=100) + many("bob", 1, start=100))
+    rows = {row.author: row for row in enrol_authors(train, tuning, test, rule)}
+    assert rows["ann"].is_enrolled
+    assert rows["bob"].reason == "1 of 2 samples in the training slice"
     assert (rows["bob"].samples_before, rows["bob"].commits_before, rows["bob"].test_samples) == (5, 5, 1)
 
 
