@@ -58,6 +58,7 @@ def test_enrolment_names_what_is_missing() -> None:
     assert rows["dot"].reason == "0 of 1 test samples"
     assert rows["cid"].reason == "2 of 3 samples before the cut"
     assert rows["ann"].reason == "only the 1 with the most samples take part"
+    assert (rows["bob"].samples_before, rows["bob"].commits_before, rows["bob"].test_samples) == (5, 5, 1)
 
 
 def test_an_author_whose_code_is_all_newer_than_the_training_slice_is_not_enrolled() -> None:
@@ -67,7 +68,6 @@ def test_an_author_whose_code_is_all_newer_than_the_training_slice_is_not_enroll
     rows = {row.author: row for row in enrol_authors(train, tuning, test, rule)}
     assert rows["ann"].is_enrolled
     assert rows["bob"].reason == "1 of 2 samples in the training slice"
-    assert (rows["bob"].samples_before, rows["bob"].commits_before, rows["bob"].test_samples) == (5, 5, 1)
 
 
 def test_caps_take_the_newest_or_spread_evenly() -> None:
