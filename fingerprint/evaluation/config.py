@@ -47,6 +47,10 @@ class EvaluationConfig(BaseModel):
     """Scored tokens read of one commit when drift is measured."""
     least_commit_tokens: Count = 60
     """Smaller commits are not scored, on either side."""
+    least_hunk_tokens: Count = 30
+    """The same for one file of a commit."""
+    unseen_authors: Annotated[int, Field(ge=0)] = 3
+    """Authors left out in turn, those with most test samples; each costs another team adapter."""
     n_draws: Count = 500
     """Bootstrap draws."""
     seed: int = 0
@@ -62,6 +66,7 @@ class EvaluationConfig(BaseModel):
             test_samples=300,
             drift_commits=80,
             loss_tokens=3_000,
+            unseen_authors=1,
         )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-FORMAT = 1
+FORMAT = 2
 
 
 class _Frozen(BaseModel):
@@ -84,19 +84,20 @@ class ContrastRow(_Frozen):
     auroc: Figure
 
 
-class ForeignRow(_Frozen):
-    """Telling another repository's commits from the team's own later ones.
+class DetectionRow(_Frozen):
+    """Telling strangers' texts from the team's own later ones.
 
     Attributes:
-        stratum: "all", or "same language" (commits whose main language the team writes).
-        auroc: chance that a foreign commit looks more foreign. tpr_at_1, tpr_at_5: foreign commits found
-            at so many per cent of the team's own flagged, thresholds taken on the test commits themselves.
+        against: who the strangers are. unit: "commit", or "hunk" (one file of one commit).
+        auroc: chance that a stranger's text looks more foreign. tpr_at_1, tpr_at_5: strangers' texts found
+            at so many per cent of the team's own flagged, thresholds taken on the test texts themselves.
     """
 
     system: str
-    stratum: str
+    against: str
+    unit: str
     n_team: int
-    n_foreign: int
+    n_strangers: int
     auroc: Figure
     tpr_at_1: float | None
     tpr_at_5: float | None
@@ -134,7 +135,7 @@ class Evaluation(_Frozen):
     attribution: tuple[SystemRow, ...] = ()
     contrasts: tuple[ContrastRow, ...] = ()
     null_attribution: tuple[SystemRow, ...] = ()
-    foreign_rows: tuple[ForeignRow, ...] = ()
+    detection: tuple[DetectionRow, ...] = ()
     flagged: tuple[FlaggedRow, ...] = ()
     drift: dict[str, float | int | str | None] = {}
     provenance: dict[str, str] = {}

@@ -23,7 +23,7 @@ from fingerprint.evaluation.metrics import (
     pool_by_group,
     tpr_at_fpr,
 )
-from fingerprint.evaluation.results import ContrastRow, Figure, ForeignRow, SystemRow
+from fingerprint.evaluation.results import ContrastRow, DetectionRow, Figure, SystemRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,26 +100,40 @@ def _paired(
     return cluster_bootstrap(difference, groups, n_draws=n_draws)
 
 
-def judge_foreign(
-    system: str,
-    novelty: Float[np.ndarray, " n"],
-    is_foreign: np.ndarray,
-    stratum: str = "all",
-    n_draws: int = 1000,
-) -> ForeignRow:
-    """One system's row: novelty of commits [n], larger for more foreign; each commit is its own cluster."""
-    flags = np.asarray(is_foreign, dtype=bool)
-    commits = [str(i) for i in range(len(flags))]
-    own, foreign = novelty[~flags], novelty[flags]
-    return ForeignRow(
-        system=system,
-        stratum=stratum,
-        n_team=len(own),
-        n_foreign=len(foreign),
-        auroc=figure(detection_bootstrap(auroc, novelty, flags, commits, n_draws=n_draws)),
-        tpr_at_1=number(tpr_at_fpr(foreign, own, 0.01)),
-        tpr_at_5=number(tpr_at_fpr(foreign, own, 0.05)),
-    )
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """Two sides that every system is asked to tell apart.
+
+    Attributes:
+        against: who the strangers are. unit: "commit" or "hunk". team, strangers: the commit of each text,
+            the cluster of the intervals. n_draws: bootstrap draws.
+    """
+
+    against: str
+    unit: str
+    team: tuple[str, ...]
+    strangers: tuple[str, ...]
+    n_draws: int = 1000
+
+    def judge(
+        self, system: str, team: Float[np.ndarray, " n"], strangers: Float[np.ndarray, " m"]
+    ) -> DetectionRow:
+        """One system's row; novelties, larger for more foreign."""
+        flags = np.repeat([False, True], [len(self.team), len(self.strangers)])
+        clusters = [f"team {commit}" for commit in self.team] + [
+            f"other {commit}" for commit in self.strangers
+        ]
+        novelty = np.concatenate([team, strangers])
+        return DetectionRow(
+            system=system,
+            against=self.against,
+            unit=self.unit,
+            n_team=len(team),
+            n_strangers=len(strangers),
+            auroc=figure(detection_bootstrap(auroc, novelty, flags, clusters, n_draws=self.n_draws)),
+            tpr_at_1=number(tpr_at_fpr(strangers, team, 0.01)),
+            tpr_at_5=number(tpr_at_fpr(strangers, team, 0.05)),
+        )
 
 
 def figure(interval: Interval) -> Figure:

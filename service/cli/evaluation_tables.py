@@ -55,13 +55,13 @@ def _attribution(found: Evaluation) -> Iterator[RenderableType]:
 
 
 def _detection(found: Evaluation) -> Iterator[RenderableType]:
-    if found.foreign_rows:
+    for against in dict.fromkeys(row.against for row in found.detection):
         yield _table(
-            f"foreign diffs ({found.foreign}) against the team's later commits",
-            ("system", "stratum", "team", "foreign", "AUROC", "TPR at 1 % FPR", "at 5 %"),
+            f"{against} against the team's later code",
+            ("system", "unit", "team", "theirs", "AUROC", "TPR at 1 % FPR", "at 5 %"),
             [
-                (r.system, r.stratum, r.n_team, r.n_foreign, _figure(r.auroc), _share(r.tpr_at_1),
-                _share(r.tpr_at_5)) for r in found.foreign_rows
+                (r.system, r.unit, r.n_team, r.n_strangers, _figure(r.auroc), _share(r.tpr_at_1),
+                _share(r.tpr_at_5)) for r in found.detection if r.against == against
             ],
         )  # fmt: skip
     if found.flagged:

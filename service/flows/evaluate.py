@@ -38,6 +38,7 @@ def evaluate(
     from service.flows.evaluation.attribution import attribute
     from service.flows.evaluation.detection import detect
     from service.flows.evaluation.setup import loss_tables, set_up
+    from service.flows.evaluation.unseen import detect_unseen
 
     report(Stage("read history", 0, None))
     history = read_history_of(repository, settings, config)
@@ -50,7 +51,8 @@ def evaluate(
     else:
         attribution, contrasts, nulls = [], [], []
         setup.notes.append("fewer than two authors stand on both sides of the cut: no attribution")
-    foreign_rows, flagged, drift = detect(setup)
+    detection, flagged, drift = detect(setup)
+    detection += detect_unseen(setup)
     base, routes = setup.bench.routed.base, setup.bench.routed.routes
     sizes = {"dev_samples": len(setup.material.dev), "test_samples": len(setup.material.test)}
     return Evaluation(
@@ -64,7 +66,7 @@ def evaluate(
         attribution=tuple(attribution),
         contrasts=tuple(contrasts),
         null_attribution=tuple(nulls),
-        foreign_rows=tuple(foreign_rows),
+        detection=tuple(detection),
         flagged=tuple(flagged),
         drift=drift,
         provenance={"base": base.name, "revision": base.revision, "routes": routes.digest},

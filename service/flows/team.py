@@ -86,6 +86,18 @@ def enrol(contributions: Iterable[Contribution], authors: Sequence[Author], choi
     return Enrolled(corpus_of(chosen), dict(left_out), n_lines, counted)
 
 
+def agents_code(contributions: Iterable[Contribution], authors: Sequence[Author]) -> dict[str, Corpus]:
+    """Passages by declared agent, whether it is the commit's author or named beside a person."""
+    kinds = {author.key: author.kind for author in authors}
+    found: dict[str, list[Contribution]] = defaultdict(list)
+    for contribution in contributions:
+        if kinds.get(contribution.author) is AuthorKind.AGENT:
+            found[contribution.author].append(contribution)
+        elif contribution.credit and contribution.credit.agents:
+            found[contribution.credit.agents[0]].append(contribution)
+    return {agent: corpus_of(code) for agent, code in sorted(found.items())}
+
+
 def find_author(authors: Sequence[Author], word: str) -> Author:
     """The one author whose key, name or address is ``word``, whatever the case.
 

@@ -211,6 +211,15 @@ def train_own_team(bench: Bench, slices: Slices, digests: dict[str, str]) -> Pop
     return Population(team, own, count_population(bench.routed, slices.train, own, config))
 
 
+def train_team_without(bench: Bench, slices: Slices, author: str) -> Adapter:
+    """B of the team as it would be had one author never been enrolled, stopped on the others' dev code."""
+    from fingerprint.adapters.population import keep_for_authors
+
+    shared, _ = keep_for_authors(slices.train, bench.config.adapter.author_share)
+    train, dev = (Corpus(tuple(p for p in part if p.author != author)) for part in (shared, slices.dev))
+    return _train_team(bench, train, dev, {}, f"team without {author}")
+
+
 def train_nulls(
     bench: Bench, slices: Slices, foreign: ForeignSlices, population: Population, digests: dict[str, str]
 ) -> tuple[dict[str, Adapter], Adapter | None]:

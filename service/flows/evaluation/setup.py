@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter
 
 
+_JUDGING = {"n_draws", "unseen_authors", "least_hunk_tokens"}
+"""Dials that choose among computed arrays, or how they are judged; the rest changes the arrays."""
+
+
 @dataclass
 class Clock:
     """Wall time by phase, in this run (phases found as artifacts cost next to nothing)."""
@@ -68,7 +72,7 @@ class Setup:
         Args:
             facts: what the result depends on besides the dials and the trained adapters.
         """
-        setting = digest_of(self.config.model_dump(mode="json"))
+        setting = digest_of(self.config.model_dump(mode="json", exclude=_JUDGING))
         digest = self.bench.digest(
             f"evaluation: {name}",
             setting=setting,

@@ -25,7 +25,7 @@ from fingerprint.evaluation.protocol import (
 from fingerprint.passage import Corpus
 from service import ServiceError
 from service.flows.ingest import Progress, ingest
-from service.flows.team import TeamChoice, enrol
+from service.flows.team import TeamChoice, agents_code, enrol
 from service.settings import Settings
 
 
@@ -38,13 +38,15 @@ class History:
         slices: train, dev, calibration and test passages of every human author; all of train, dev and
             calibration is older than all of test.
         left_out: added lines that are not the team's, by reason.
-        n_authors: human authors seen.
+        n_authors: human authors seen. agents: passages after the cut by declared agent, alone or with a
+            person.
     """
 
     name: str
     slices: tuple[Corpus, ...]
     left_out: dict[str, int]
     n_authors: int
+    agents: dict[str, Corpus]
 
     @property
     def cut(self) -> float:
@@ -88,7 +90,13 @@ def read_history_of(
     humans = {author.key for author in found.authors if author.kind is AuthorKind.HUMAN}
     corpus = Corpus(tuple(passage for passage in enrolled.corpus if passage.author in humans))
     present = {passage.author for passage in corpus}
-    return History(name_of(repository), corpus.split_by_time(config.slices), enrolled.left_out, len(present))
+    slices = corpus.split_by_time(config.slices)
+    cut = slices[3].passages[0].written_at if len(slices[3]) else float("inf")
+    agents = {
+        agent: Corpus(tuple(passage for passage in code if passage.written_at >= cut))
+        for agent, code in agents_code(found.store, found.authors).items()
+    }
+    return History(name_of(repository), slices, enrolled.left_out, len(present), agents)
 
 
 @dataclass(frozen=True)

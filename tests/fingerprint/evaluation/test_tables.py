@@ -3,7 +3,7 @@ import json
 import numpy as np
 
 from fingerprint.evaluation.results import Evaluation, Figure
-from fingerprint.evaluation.tables import ClosedSet, judge_foreign, number
+from fingerprint.evaluation.tables import ClosedSet, Detection, number
 
 
 def a_set() -> ClosedSet:
@@ -26,9 +26,10 @@ def test_a_system_does_not_differ_from_itself() -> None:
         assert row.auroc == Figure(value=0, low=0, high=0)
 
 
-def test_foreign_row_by_hand() -> None:
-    row = judge_foreign("s", np.array([0.0, 1.0, 2.0, 1.5, 9.0]), np.array([0, 0, 0, 1, 1], bool), n_draws=50)
-    assert (row.n_team, row.n_foreign, row.tpr_at_1) == (3, 2, 0.5)
+def test_detection_row_by_hand() -> None:
+    sides = Detection("others", "commit", ("a", "b", "c"), ("d", "e"), n_draws=50)
+    row = sides.judge("s", np.array([0.0, 1.0, 2.0]), np.array([1.5, 9.0]))
+    assert (row.n_team, row.n_strangers, row.tpr_at_1) == (3, 2, 0.5)
     assert row.auroc.value == number(5 / 6)
 
 

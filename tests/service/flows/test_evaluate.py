@@ -145,14 +145,16 @@ def test_evaluation_end_to_end_and_again(
         assert systems[name, "hunk"].auroc.value == 1
     assert systems["per-author perplexity (B7, ALM)", "commit"].n == 16
     assert len(found.null_attribution) == 6
-    detectors = {row.system: row for row in found.foreign_rows}
-    assert detectors["n-grams, nearest five (B5)"].auroc.value == 1
-    assert detectors["drift v1, by the rule chosen on dev"].n_foreign == 16
+    detectors = {(row.system, row.against, row.unit): row for row in found.detection}
+    for unit in ("commit", "hunk"):
+        assert detectors["n-grams, nearest five (B5)", "others.git", unit].auroc.value == 1
+        assert detectors["drift v1, by the rule chosen on dev", "others.git", unit].n_strangers == 16
     assert [row.level for row in found.flagged] == [0.05, 0.1] * (len(found.flagged) // 2)
     assert found.flagged[0].n > 0
     assert found.drift["largest_gap_over_bound"] is not None
     assert json.loads(found.model_dump_json())["repository"] == "team.git"
-    assert not any(is_stored for _, is_stored in stages)
+    # here every commit is one file, so commits and hunks are the same texts
+    assert {name for name, is_stored in stages if is_stored} == {"n-grams of texts"}
 
     stages.clear()
     again = evaluate(
@@ -169,7 +171,7 @@ def test_one_author_alone_is_told_apart_from_foreign_code_only(
     settings = Settings(home=tmp_path, base=str(base_directory), processes=1)
     config = SMALL.model_copy(update={"most_authors": 1, "n_null_sets": 0})
     found = evaluate(repositories[0], None, settings, config)
-    assert (found.attribution, found.foreign_rows) == ((), ())
+    assert (found.attribution, found.detection) == ((), ())
     assert any("no attribution" in note for note in found.notes)
     assert found.flagged
 
@@ -192,7 +194,7 @@ def test_the_command_prints_tables_and_writes_json(
         app, ["--repo", team, "--foreign", others, "--home", str(tmp_path), "--json", str(place)]
     )
     assert done.exit_code == 0, done.output
-    for title in ("authors", "adapters", "attribution on the time split", "foreign diffs", "conformal"):
+    for title in ("authors", "adapters", "attribution on the time split", "others.git against", "conformal"):
         assert title in done.output
     assert Evaluation.model_validate_json(place.read_text()).foreign == "others.git"
 

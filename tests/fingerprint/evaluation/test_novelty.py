@@ -3,16 +3,15 @@ import pytest
 
 from fingerprint.config import DriftConfig
 from fingerprint.evaluation.baselines import fit_ngram_classifier, fit_ngram_neighbours
-from fingerprint.evaluation.foreign import (
-    CommitSet,
+from fingerprint.evaluation.novelty import (
+    Side,
     commit_p_values,
     drift_novelty,
     exchangeable_shares,
     flagged_rows,
-    foreign_rows,
-    main_language,
     ngram_novelty,
     perplexity_novelty,
+    read_log_probs,
 )
 from fingerprint.lm.pair import RoutedModel, scored_log_probs
 from fingerprint.lm.routes import random_routes
@@ -25,11 +24,6 @@ from fingerprint.signature import TeamSignature
 
 CONFIG = DriftConfig(least_calibration=20)
 N_PHI = 6
-
-
-def a_commit(text: str, language: str = "python") -> tuple[Passage, ...]:
-    lines = [(True, line) for line in text.split("\n")]
-    return (passage_from_lines(lines, path="a.py", language=language, group=text),)
 
 
 def draw(n: int, rng: np.random.Generator, shift: float = 0.0) -> Measures:
@@ -79,35 +73,67 @@ def test_shuffling_hides_drift_from_the_p_value() -> None:
     assert shares[0.1] == pytest.approx(0.1, abs=0.017)
 
 
-def test_strata_by_main_language() -> None:
-    commits = CommitSet(
-        (a_commit("x = 1"), a_commit("y = 2"), a_commit("z = 3"), a_commit("let q = 4", "rust")),
-        np.array([False, False, True, True]),
+def a_side(routed: RoutedModel, passages: tuple[Passage, ...]) -> Side:
+    """Passages read under the base, with measures that are their sizes."""
+    log_probs = read_log_probs(passages, routed, {"base": routed.zero_weights()}, CONFIG)
+    sizes = np.array([float(len(passage.marked)) for passage in passages])
+    n = len(passages)
+    measures = Measures(
+        tuple(p.group for p in passages), tuple(p.language for p in passages), sizes, sizes,
+        np.ones((n, N_PHI)), np.ones((n, 6)), np.zeros(n),
+    )  # fmt: skip
+    return Side(passages, measures, log_probs)
+
+
+def a_passage(
+    text: str, commit: str, path: str = "a.py", language: str = "python", at: float = 0.0
+) -> Passage:
+    lines = [(True, line) for line in text.split("\n")]
+    return passage_from_lines(lines, path=path, language=language, group=commit, written_at=at)
+
+
+def test_commits_and_their_files_are_sums_over_passages(tiny_base) -> None:
+    routed = RoutedModel(tiny_base, random_routes(tiny_base, 2, 0))
+    passages = (
+        a_passage("x = 1\ny = 2", "one"),
+        a_passage("z = 3", "one", at=5.0),
+        a_passage("let q = 4", "one", "b.rs", "rust"),
+        a_passage("for a in b:\n    pass", "two"),
     )
-    rows = foreign_rows({"s": np.array([0.0, 1, 2, 3])}, commits, ["python"], 10)
-    assert [(row.stratum, row.n_team, row.n_foreign) for row in rows] == [
-        ("same language", 2, 1),
-        ("all", 2, 2),
-    ]
-    assert main_language(a_commit("a") + a_commit("let long = 1", "rust")) == "rust"
-    only_rust = foreign_rows({"s": np.zeros(4)}, commits, ["go"], 10)
-    assert [row.stratum for row in only_rust] == ["all"]
+    side = a_side(routed, passages)
+    commits, hunks = side.texts("commit"), side.texts("hunk")
+    assert (commits.commits, hunks.commits) == (("one", "two"), ("one", "one", "two"))
+    assert hunks.added == ["x = 1\ny = 2\nz = 3\n", "let q = 4\n", "for a in b:\n    pass\n"]
+    assert hunks.measures.languages == ("python", "rust", "python")
+    assert commits.measures.n_scored.sum() == hunks.measures.n_scored.sum()
+    for i, own in enumerate(hunks.passages):
+        alone = np.concatenate(scored_log_probs(routed, tokenize_passages(tiny_base, own)))
+        assert hunks.log_probs["base"][i] == pytest.approx(alone.sum(), rel=1e-5)
+    assert commits.log_probs["base"][0] == pytest.approx(hunks.log_probs["base"][:2].sum())
+    assert hunks.scorable(["python"], 10).commits == ("one", "two")
+    assert hunks.scorable(["python"], 18).commits == ("one", "two")
+    assert hunks.scorable(["python"], 19).commits == ("two",)
+    assert hunks.take(np.array([1])).written_at.tolist() == [0.0]
 
 
-def test_ngrams_of_commits() -> None:
-    commits = CommitSet((a_commit("alpha_beta = 1"), a_commit("fn zed() -> u8 {}")), np.array([False, True]))
+def test_ngrams_of_texts() -> None:
     texts = ["alpha_beta = 1\n", "alpha_gamma = 1\n", "beta_alpha = 2\n", "Beta Gamma!\n"] * 2
     model = fit_ngram_classifier(texts, np.array([0, 0, 0, 1] * 2), 2)
-    for values in ngram_novelty(commits, fit_ngram_neighbours(texts), model).values():
+    for values in ngram_novelty(
+        ["alpha_beta = 1\n", "fn zed() -> u8 {}\n"], fit_ngram_neighbours(texts), model
+    ).values():
         assert values[1] > values[0]
 
 
-def test_perplexity_is_the_mean_loss_of_a_commit(tiny_base) -> None:
+def test_the_null_is_read_as_its_log_ratio(tiny_base) -> None:
     routed = RoutedModel(tiny_base, random_routes(tiny_base, 2, 0))
-    commits = CommitSet(
-        (a_commit("x = 1\ny = 2"), a_commit("for a in b:\n    pass")), np.array([False, True])
-    )
-    found = perplexity_novelty(commits, routed, {"base": routed.zero_weights()}, 512, 128)["base"]
-    for i, commit in enumerate(commits.passages):
-        alone = np.concatenate(scored_log_probs(routed, tokenize_passages(tiny_base, commit)))
-        assert found[i] == pytest.approx(-alone.mean(), rel=1e-5)
+    side = a_side(routed, (a_passage("x = 1", "one"),))
+    texts = Side(side.passages, side.measures, {"base": np.array([-9.0]), "team": np.array([-6.0]),
+                                                "null": np.array([-12.0])}).texts("commit")  # fmt: skip
+    n = texts.measures.n_scored[0]
+    found = {name: values.tolist() for name, values in perplexity_novelty(texts).items()}
+    assert found == {
+        "perplexity of the base (control)": [9 / n],
+        "perplexity of the team (B7)": [6 / n],
+        "Lambda of the other repository's adapter (null)": [3 / n],
+    }

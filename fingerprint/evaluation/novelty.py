@@ -1,0 +1,199 @@
+"""Strangers' code (T3) against the team's: another repository's, an agent's, a never enrolled author's.
+
+Each side's passages are read once by every model; commits, and files of a commit, are sums over passages. A
+novelty is one number a text, larger for more foreign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from fingerprint.config import Combination, DriftConfig
+from fingerprint.drift.calibrate import choose_cell, conformal_p_value, flagged_share
+from fingerprint.evaluation.baselines import NgramClassifier, NgramNeighbours
+from fingerprint.evaluation.results import FlaggedRow
+from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
+from fingerprint.lm.tokens import tokenize_passages
+from fingerprint.passage import Passage
+from fingerprint.routing.combination import RULES
+from fingerprint.routing.extract import Measures
+from fingerprint.routing.team import Normaliser
+from fingerprint.signature import TeamSignature
+
+LEVELS = (0.05, 0.1)
+UNITS = ("commit", "hunk")
+"""What is told apart: a whole commit, or the added lines of one of its files."""
+LAMBDA = "Lambda_team per token (ALM)"
+DRIFT = "drift v1, by the rule chosen on dev"
+BASE, TEAM, NULL = "base", "team", "null"
+"""States that every passage is read under, by name."""
+Novelty = Float[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts of one side.
+
+    Attributes:
+        passages: of each text. commits: of each text, the cluster of every interval.
+        measures: by text, under the team's adapter. log_probs: by state, [n] nats over the scored tokens.
+    """
+
+    passages: tuple[tuple[Passage, ...], ...]
+    commits: tuple[str, ...]
+    measures: Measures
+    log_probs: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.commits)
+
+    @property
+    def added(self) -> list[str]:
+        """Added text of each."""
+        return ["".join(passage.marked for passage in own) for own in self.passages]
+
+    @property
+    def written_at(self) -> np.ndarray:
+        """Author time of each, seconds since the epoch."""
+        return np.array([own[0].written_at for own in self.passages], dtype=float)
+
+    def take(self, kept: np.ndarray) -> Texts:
+        """The chosen texts, by number or by mask."""
+        at = np.flatnonzero(kept) if np.asarray(kept).dtype == bool else np.asarray(kept, dtype=int)
+        return Texts(
+            tuple(self.passages[i] for i in at), tuple(self.commits[i] for i in at), self.measures.take(at),
+            {name: values[at] for name, values in self.log_probs.items()},
+        )  # fmt: skip
+
+    def scorable(self, languages: Sequence[str], least_tokens: int) -> Texts:
+        """Those that a review would score: large enough, in a language the team writes."""
+        is_known = np.isin(np.array(self.measures.languages), list(languages))
+        return self.take(is_known & (self.measures.n_scored >= least_tokens))
+
+
+@dataclass(frozen=True)
+class Side:
+    """Passages of one side as the models read them, one row a passage, in commit order."""
+
+    passages: tuple[Passage, ...]
+    measures: Measures
+    log_probs: dict[str, np.ndarray]
+
+    def texts(self, unit: str) -> Texts:
+        """Sums by commit, or by file of a commit."""
+        keys = [p.group if unit == "commit" else f"{p.group}\0{p.path}" for p in self.passages]
+        names = tuple(dict.fromkeys(keys))
+        at = {name: i for i, name in enumerate(names)}
+        owner = np.array([at[key] for key in keys], dtype=int)
+        own: list[list[Passage]] = [[] for _ in names]
+        for i, passage in zip(owner, self.passages, strict=True):
+            own[i].append(passage)
+        sums = {
+            state: np.bincount(owner, weights=values, minlength=len(names))
+            for state, values in self.log_probs.items()
+        }
+        measures = replace(self.measures, groups=tuple(keys)).by_group()
+        return Texts(tuple(map(tuple, own)), tuple(p[0].group for p in own), measures, sums)
+
+
+def read_log_probs(
+    passages: Sequence[Passage], routed: RoutedModel, states: Mapping[str, RouteWeights], config: DriftConfig
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """Log-probability, in nats over the scored tokens, of every passage under every state."""
+    rows = tokenize_passages(routed.base, passages, config.passage_tokens)
+    owner = np.array([row.passage_index for row in rows], dtype=int)
+    found: dict[str, np.ndarray] = {}
+    for name, state in states.items():
+        with routed.at(state, state, 0.0):
+            values = scored_log_probs(routed, rows, config.batch_tokens)
+        sums = np.array([float(value.sum(dtype=np.float64)) for value in values])
+        found[name] = np.bincount(owner, weights=sums, minlength=len(passages))
+    return found
+
+
+def ngram_novelty(
+    texts: Sequence[str], neighbours: NgramNeighbours, classifier: NgramClassifier | None
+) -> dict[str, Novelty]:
+    """One-class n-grams: distance to the nearest team texts (B5), minus the best author's value (B1)."""
+    found = {"n-grams, nearest five (B5)": neighbours.score(texts)}
+    if classifier is not None:
+        found["n-grams, best author (B1)"] = -classifier.score(texts).max(axis=1)
+    return found
+
+
+def perplexity_novelty(texts: Texts) -> dict[str, Novelty]:
+    """Mean loss per scored token under base and team, and how little the null team's adapter helps."""
+    n = texts.measures.n_scored
+    log_probs = texts.log_probs
+    found = {
+        "perplexity of the base (control)": -log_probs[BASE] / n,
+        "perplexity of the team (B7)": -log_probs[TEAM] / n,
+    }
+    if NULL in log_probs:
+        found["Lambda of the other repository's adapter (null)"] = (log_probs[BASE] - log_probs[NULL]) / n
+    return found
+
+
+def drift_novelty(measures: Measures, signature: TeamSignature) -> dict[str, Novelty]:
+    """Drift v1 and its parts.
+
+    The drift score is the one of review, by the rule that dev chose; the other rules stand beside it.
+    """
+    normaliser = Normaliser.of_team(signature)
+    statistics = normaliser.statistics(measures)
+    others: list[Combination] = [rule for rule in RULES if rule != normaliser.combination]
+    return {
+        LAMBDA: -measures.log_ratio / measures.n_scored,
+        DRIFT: statistics.score(normaliser.combination),
+        **{f"drift, rule {rule}": statistics.score(rule) for rule in others},
+    }
+
+
+def commit_p_values(measures: Measures, signature: TeamSignature, config: DriftConfig) -> Novelty:
+    """Conformal p-values of commits, as a review computes them."""
+    if not len(measures):
+        return np.zeros(0)
+    prefix = "calibration_"
+    cells = {k.removeprefix(prefix): x for k, x in signature.readings.items() if k.startswith(prefix)}
+    scores = Normaliser.of_team(signature).score(measures)
+    return np.array([
+        conformal_p_value(
+            choose_cell(cells, language, config.least_calibration).scores, float(score),
+            config.recency_half_life
+        )
+        for language, score in zip(measures.languages, scores, strict=True)
+    ])  # fmt: skip
+
+
+def flagged_rows(who: str, p_values: Novelty) -> list[FlaggedRow]:
+    """Flagged shares at the usual levels."""
+    found = [flagged_share(p_values, level) for level in LEVELS]
+    return [
+        FlaggedRow(
+            who=who, level=f.level, n_flagged=f.n_flagged, n=f.n, share=f.share, low=f.low, high=f.high
+        )
+        for f in found
+    ]
+
+
+def exchangeable_shares(
+    calibration: Float[np.ndarray, " c"], test: Float[np.ndarray, " t"], n_draws: int = 2000, seed: int = 0
+) -> dict[float, float]:
+    """Flagged share at each level once calibration and test scores are shuffled together.
+
+    Shuffling makes them exchangeable, so the share must not exceed the level but by chance: what the real
+    order flags beyond it is drift of the team, not a fault of the p-value.
+    """
+    rng, pooled, n = np.random.default_rng(seed), np.concatenate([calibration, test]), len(calibration)
+    flagged = dict.fromkeys(LEVELS, 0.0)
+    for _ in range(n_draws):
+        mixed = rng.permutation(pooled)
+        # the p-value of each of a few test scores among the shuffled calibration scores
+        p_value = conformal_p_value(mixed[:n], float(mixed[n]))
+        for level in LEVELS:
+            flagged[level] += p_value <= level
+    return {level: count / n_draws for level, count in flagged.items()}
