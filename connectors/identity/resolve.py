@@ -12,7 +12,7 @@ import hashlib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from connectors.identity.agents import (
@@ -62,8 +62,10 @@ class People:
         self._github_ids: dict[str, str] = {}  # root handle -> GitHub id
         self._aliases: dict[Alias, str] = {}  # alias -> one of its handles
         self._evidence: dict[str, list[Evidence]] = defaultdict(list)  # root handle -> evidence
+        known = tuple(known)
         for author in known:
             self._restore(author)
+        self._restore_tentative_handles(known)
 
     def learn(self, aliases: Iterable[Alias]) -> None:
         """Take in aliases, oldest first: all strong joins, then the tentative ones, then keys."""
@@ -106,14 +108,23 @@ class People:
     def _restore(self, author: Author) -> None:
         for alias in author.aliases:
             self._join_strongly(alias)
-            handles = [self._aliases[alias], *(handle for _, handle, _ in _tentative_handles(alias))]
-            self._claimed.update(handles)
-            for handle in handles:
-                self._union(self._aliases[author.aliases[0]], handle)
+            self._union(self._aliases[author.aliases[0]], self._aliases[alias])
         if author.aliases:
             root = self._root(self._aliases[author.aliases[0]])
             self._give_key(root, author.key, author.name)
             self._evidence[root] = list(author.evidence)
+
+    def _restore_tentative_handles(self, known: Sequence[Author]) -> None:
+        """Hang tentative handles on restored people as an earlier run did; they join nobody it kept apart."""
+        handles = [(a, kind, handle) for author in known for a in author.aliases
+                   for kind, handle, _ in _tentative_handles(a)]  # fmt: skip
+        accounts = {handle for _, kind, handle in handles if kind == "noreply-login"}
+        for alias, kind, handle in handles:
+            if kind == "name-is-login" and handle not in accounts:
+                continue
+            self._claimed.add(handle)
+            if self._root(handle) not in self._keys:
+                self._union(self._aliases[alias], handle)
 
     def _join_strongly(self, alias: Alias) -> None:
         handles = _strong_handles(alias)

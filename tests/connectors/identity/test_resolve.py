@@ -157,3 +157,15 @@ def test_every_alias_has_one_author_and_batches_agree_with_any_order(
         singly.learn([alias])
     assert {alias for author in singly.authors.values() for alias in author.aliases} == set(aliases)
     assert all(key == author.key for key, author in singly.authors.items())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_alias, unique=True, min_size=1))
+def test_a_later_run_knows_the_same_people(aliases: list[Alias]):
+    people = People()
+    people.learn(aliases)
+    again = People(people.authors.values())
+    assert {key: set(a.aliases) for key, a in again.authors.items()} == {
+        key: set(a.aliases) for key, a in people.authors.items()
+    }
+    assert not again.merged
