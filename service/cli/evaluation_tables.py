@@ -1,8 +1,9 @@
-"""An evaluation as tables for the terminal."""
+"""An evaluation as tables: for the terminal and for Markdown, from the same rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -11,92 +12,146 @@ from rich.text import Text
 from fingerprint.evaluation.results import Evaluation, Figure
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """A titled table of plain cells; the first column names the rows."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+
+    def to_table(self) -> Table:
+        """For the terminal."""
+        table = Table(title=self.title, title_justify="left", title_style="bold", pad_edge=False)
+        for number, column in enumerate(self.columns):
+            table.add_column(Text(column), justify="left" if number == 0 else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(_plain(cell)) for cell in row))
+        return table
+
+    def to_markdown(self) -> str:
+        """A Markdown table below its title."""
+        lines = [f"**{self.title}**", "", _line(self.columns), _line(["---"] * len(self.columns))]
+        return "\n".join(lines + [_line([_plain(cell) for cell in row]) for row in self.rows]) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _plain(cell: object) -> str:
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
 def render(found: Evaluation) -> Iterator[RenderableType]:
     """Every table that has rows, then the notes."""
     yield Text(f"\n{found.repository} against {found.foreign or 'nothing'}: {_dates(found)}\n", style="bold")
-    yield _table(
+    for sheet in _sheets(found):
+        yield sheet.to_table()
+    for line in _remarks(found):
+        yield Text(f"- {line}", style="dim")
+
+
+def render_all(found: Sequence[Evaluation]) -> RenderableType:
+    """The main figures of every repository, one row each."""
+    return _summary(found).to_table()
+
+
+def markdown(found: Sequence[Evaluation]) -> str:
+    """The same for a document: all repositories together, then each."""
+    parts = [_summary(found).to_markdown()] if len(found) > 1 else []
+    for one in found:
+        parts.append(f"## {one.repository}\n\nAgainst {one.foreign or 'nothing'}; {_dates(one)}.\n")
+        parts += [sheet.to_markdown() for sheet in _sheets(one)]
+        parts.append("\n".join(f"- {line}" for line in _remarks(one)) + "\n")
+    return "\n".join(parts)
+
+
+def _summary(found: Sequence[Evaluation]) -> Sheet:
+    systems = list(dict.fromkeys(r.system for one in found for r in one.attribution if r.unit == "hunk"))
+    rows: list[tuple[object, ...]] = []
+    for one in found:
+        areas = {row.system: row.auroc for row in one.attribution if row.unit == "hunk"}
+        n_authors = max((row.n_authors for row in one.attribution), default=len(one.losses.columns)
+                        if one.losses else 0)  # fmt: skip
+        rows.append((one.repository, n_authors, *(
+            _figure(areas[system]) if system in areas else "-" for system in systems
+        )))  # fmt: skip
+    return Sheet("attribution of hunks on the time split, AUROC", ("repository", "K", *systems), tuple(rows))
+
+
+def _sheets(found: Evaluation) -> Iterator[Sheet]:
+    yield Sheet(
         "authors", ("author", "samples before", "commits", "test samples", "commits", "left out because"),
-        [(r.author, r.samples_before, r.commits_before, r.test_samples, r.test_commits, r.reason) for r in
-        found.authors],
+        tuple((r.author, r.samples_before, r.commits_before, r.test_samples, r.test_commits, r.reason)
+              for r in found.authors),
     )  # fmt: skip
-    yield _table(
+    yield Sheet(
         "adapters (dev loss, nats a token)",
         ("adapter", "tokens seen", "distinct", "epochs", "base", "team", "own"),
-        [
+        tuple(
             (f"{r.kind} {r.name}" if r.kind != r.name else r.name, r.scored_tokens, r.text_tokens, r.epochs,
              _loss(r.base_loss), _loss(r.team_loss), _loss(r.own_loss))
             for r in found.adapters
-        ],
+        ),
     )  # fmt: skip
     if found.losses is not None:
         yield _loss_matrix(found)
     yield from _attribution(found)
     yield from _detection(found)
-    for line in (*found.notes, f"seconds by phase: {_facts(found.seconds)}"):
-        yield Text(f"- {line}", style="dim")
 
 
-def _attribution(found: Evaluation) -> Iterator[RenderableType]:
+def _attribution(found: Evaluation) -> Iterator[Sheet]:
     systems = (found.attribution, "attribution on the time split"), (found.null_attribution, "null adapters")
     for rows, title in systems:
         if rows:
-            yield _table(
+            yield Sheet(
                 title, ("system", "unit", "n", "K", "AUROC", "balanced top-1", "top-3", "EER"),
-                [
-                    (r.system, r.unit, r.n, r.n_authors, _figure(r.auroc), _figure(r.balanced),
-                    _share(r.top3), _share(r.eer)) for r in rows
-                ],
+                tuple((r.system, r.unit, r.n, r.n_authors, _figure(r.auroc), _figure(r.balanced),
+                       _share(r.top3), _share(r.eer)) for r in rows),
             )  # fmt: skip
     if found.contrasts:
-        yield _table(
+        yield Sheet(
             "paired differences in AUROC", ("first", "minus", "unit", "difference"),
-            [(r.first, r.second, r.unit, _figure(r.auroc)) for r in found.contrasts],
+            tuple((r.first, r.second, r.unit, _figure(r.auroc)) for r in found.contrasts),
         )  # fmt: skip
 
 
-def _detection(found: Evaluation) -> Iterator[RenderableType]:
+def _detection(found: Evaluation) -> Iterator[Sheet]:
     for against in dict.fromkeys(row.against for row in found.detection):
-        yield _table(
+        yield Sheet(
             f"{against} against the team's later code",
             ("system", "unit", "team", "theirs", "AUROC", "TPR at 1 % FPR", "at 5 %"),
-            [
-                (r.system, r.unit, r.n_team, r.n_strangers, _figure(r.auroc), _share(r.tpr_at_1),
-                _share(r.tpr_at_5)) for r in found.detection if r.against == against
-            ],
+            tuple((r.system, r.unit, r.n_team, r.n_strangers, _figure(r.auroc), _share(r.tpr_at_1),
+                   _share(r.tpr_at_5)) for r in found.detection if r.against == against),
         )  # fmt: skip
     if found.flagged:
-        yield _table(
+        yield Sheet(
             "flagged by the conformal p-value", ("commits", "level", "flagged", "share", "95 % interval"),
-            [
-                (r.who, f"{r.level:g}", f"{r.n_flagged} of {r.n}", _share(r.share), _range(r.low, r.high))
-                for r in found.flagged
-            ],
+            tuple((r.who, f"{r.level:g}", f"{r.n_flagged} of {r.n}", _share(r.share), _range(r.low, r.high))
+                  for r in found.flagged),
         )  # fmt: skip
+
+
+def _remarks(found: Evaluation) -> Iterator[str]:
     if found.drift:
-        yield Text(f"drift: {_facts(found.drift)}", style="dim")
+        yield f"drift: {_facts(found.drift)}"
+    yield from found.notes
+    yield f"seconds by phase: {_facts(found.seconds)}"
 
 
-def _loss_matrix(found: Evaluation) -> Table:
+def _loss_matrix(found: Evaluation) -> Sheet:
     losses = found.losses
     assert losses is not None
     title = (
         f"dev loss of every adapter (rows) on every author's code (columns); own adapter best for "
         f"{losses.n_diagonal_least} of {len(losses.columns)}"
     )
-    rows = [
+    rows = tuple(
         (name, *(_loss(value) for value in values))
         for name, values in zip(losses.rows, losses.values, strict=True)
-    ]
-    return _table(title, ("", *(column.partition(":")[2] for column in losses.columns)), rows)
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(Text(column), justify="left" if number == 0 else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
-    return table
+    )
+    return Sheet(title, ("", *(column.partition(":")[2] for column in losses.columns)), rows)
 
 
 def _dates(found: Evaluation) -> str:

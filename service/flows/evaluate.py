@@ -15,7 +15,7 @@ from pathlib import Path
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.protocol import Standing
 from fingerprint.evaluation.results import AuthorRow, Evaluation
-from service.flows.evaluation.text import choose_material, read_history_of
+from service.flows.evaluation.text import HistoryChoice, choose_material, read_history_of
 from service.flows.training import Progress, Stage
 from service.settings import Settings
 
@@ -24,12 +24,15 @@ MOST_AUTHOR_ROWS = 20
 
 def evaluate(
     repository: Path, foreign: Path | None, settings: Settings, config: EvaluationConfig,
-    report: Progress = lambda _: None,
+    report: Progress = lambda _: None, *,
+    choice: HistoryChoice | None = None, foreign_choice: HistoryChoice | None = None, name: str = "",
 ) -> Evaluation:  # fmt: skip
     """Evaluate one repository, with another one as foreign code.
 
     Args:
         foreign: None leaves out foreign diffs and the null team.
+        choice, foreign_choice: revision, cut and people of either; all of it by default.
+        name: what the repository is called in the result; its folder's name by default.
 
     Raises:
         ConnectorError: a repository cannot be read.
@@ -41,9 +44,10 @@ def evaluate(
     from service.flows.evaluation.unseen import detect_unseen
 
     report(Stage("read history", 0, None))
-    history = read_history_of(repository, settings, config)
-    other = None if foreign is None else read_history_of(foreign, settings, config)
-    material = choose_material(history, config)
+    choice = choice or HistoryChoice()
+    history = read_history_of(repository, settings, config, choice)
+    other = None if foreign is None else read_history_of(foreign, settings, config, foreign_choice)
+    material = choose_material(history, config, choice.authors)
     setup = set_up(repository, history, other, material, settings=settings, config=config, report=report)
     adapters, losses = loss_tables(setup)
     if len(setup.material.authors) >= 2:
@@ -56,7 +60,7 @@ def evaluate(
     base, routes = setup.bench.routed.base, setup.bench.routed.routes
     sizes = {"dev_samples": len(setup.material.dev), "test_samples": len(setup.material.test)}
     return Evaluation(
-        repository=history.name,
+        repository=name or history.name,
         foreign=None if other is None else other.name,
         setting=_setting(config),
         history=history.facts() | sizes | {"budget_tokens": setup.trained.budget},

@@ -150,11 +150,13 @@ class Ingested:
 
 
 def ingest(
-    repository: Path, settings: Settings, progress: Progress | None = None, *, skip_missing: bool = False
-) -> Ingested:
+    repository: Path, settings: Settings, progress: Progress | None = None, *,
+    skip_missing: bool = False, rev: str = "HEAD",
+) -> Ingested:  # fmt: skip
     """Read what is new in a repository's history and store it.
 
     Args:
+        rev: where the walk starts.
         skip_missing: read on without files whose objects are missing; they are counted in the ledger.
 
     Raises:
@@ -163,7 +165,7 @@ def ingest(
     store = contribution_store(repository, settings)
     with store.held():
         state = store.read_state()
-        read = _Reading(repository, store, progress, skip_missing)
+        read = _Reading(repository, store, progress, skip_missing, rev)
         try:
             return read.on_from(state)
         except RewrittenHistoryError:
@@ -201,6 +203,7 @@ class _Reading:
     store: ContributionStore
     progress: Progress | None
     skip_missing: bool
+    rev: str
 
     def on_from(self, state: dict[str, Any] | None) -> Ingested:
         """Read what came after ``state``."""
@@ -208,6 +211,7 @@ class _Reading:
         stream = read_history(
             self.repository,
             since=since,
+            rev=self.rev,
             progress=lambda n_commits: self._tell(n_commits, stream.n_expected),
             on_missing="skip" if self.skip_missing else "raise",
         )

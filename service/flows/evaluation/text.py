@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,9 +24,24 @@ from fingerprint.evaluation.protocol import (
 )
 from fingerprint.passage import Corpus
 from service import ServiceError
-from service.flows.ingest import Progress, ingest
+from service.flows.ingest import ingest
 from service.flows.team import TeamChoice, agents_code, enrol
 from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class HistoryChoice:
+    """What of a repository is read, and where it is cut.
+
+    Attributes:
+        rev: the newest commit. cut: seconds since the epoch; the test slice starts there, else by share.
+        authors: keys who may take part; empty for everybody. merged: author key -> key of the same person.
+    """
+
+    rev: str = "HEAD"
+    cut: float | None = None
+    authors: tuple[str, ...] = ()
+    merged: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +91,7 @@ def date_of(seconds: float) -> str:
 
 
 def read_history_of(
-    repository: Path, settings: Settings, config: EvaluationConfig, progress: Progress | None = None
+    repository: Path, settings: Settings, config: EvaluationConfig, choice: HistoryChoice | None = None
 ) -> History:
     """Ingest a repository and cut its human history by time.
 
@@ -85,18 +100,30 @@ def read_history_of(
     Raises:
         ConnectorError: it cannot be read.
     """
-    found = ingest(repository, settings, progress, skip_missing=True)
+    choice = choice or HistoryChoice()
+    found = ingest(repository, settings, skip_missing=True, rev=choice.rev)
     enrolled = enrol(found.store, found.authors, TeamChoice())
     humans = {author.key for author in found.authors if author.kind is AuthorKind.HUMAN}
-    corpus = Corpus(tuple(passage for passage in enrolled.corpus if passage.author in humans))
+    passages = (replace(p, author=choice.merged.get(p.author, p.author)) for p in enrolled.corpus)
+    corpus = Corpus(tuple(p for p in passages if p.author in humans))
     present = {passage.author for passage in corpus}
-    slices = corpus.split_by_time(config.slices)
+    slices = _slices(corpus, config, choice.cut)
     cut = slices[3].passages[0].written_at if len(slices[3]) else float("inf")
     agents = {
         agent: Corpus(tuple(passage for passage in code if passage.written_at >= cut))
         for agent, code in agents_code(found.store, found.authors).items()
     }
     return History(name_of(repository), slices, enrolled.left_out, len(present), agents)
+
+
+def _slices(corpus: Corpus, config: EvaluationConfig, cut: float | None) -> tuple[Corpus, ...]:
+    """Train, dev and calibration before the cut, test after it."""
+    if cut is None:
+        return corpus.split_by_time(config.slices)
+    older = Corpus(tuple(p for p in corpus if p.written_at < cut))
+    newer = Corpus(tuple(p for p in corpus if p.written_at >= cut))
+    before = sum(config.slices[:3])
+    return (*older.split_by_time([share / before for share in config.slices[:3]]), newer)
 
 
 @dataclass(frozen=True)
@@ -126,13 +153,16 @@ class Material:
         return Material(self.standings, kept, *parts)
 
 
-def choose_material(history: History, config: EvaluationConfig) -> Material:
-    """Enrol authors and draw samples; a text that repeats an older one counts once, where it is oldest.
+def choose_material(history: History, config: EvaluationConfig, allowed: Sequence[str] = ()) -> Material:
+    """Enrol authors (of the allowed ones, if any are named) and draw samples.
+
+    A text that repeats an older one counts once, where it is oldest.
 
     Raises:
         ServiceError: nobody has enough code on both sides of the cut.
     """
     every = samples_of(passage for corpus in history.slices for passage in corpus)
+    every = only_authors(every, allowed) if allowed else every
     slice_of = {group: i for i, corpus in enumerate(history.slices) for group in corpus.groups}
     parts: list[list[Sample]] = [[], [], [], []]
     for sample in every:

@@ -14,6 +14,9 @@ from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import Evaluation
 from service import ServiceError
 from service.flows.evaluate import evaluate
+from service.flows.evaluation.all import evaluate_all
+from service.flows.evaluation.manifest import ManifestError, read_manifest
+from service.flows.training import Stage
 from service.settings import Settings
 
 DAY = 86_400
@@ -182,21 +185,51 @@ def test_the_command_prints_tables_and_writes_json(
 ) -> None:
     import typer
 
-    from service.cli import evaluate as command
+    from service.cli import evaluation as command
 
     monkeypatch.setenv("ROUTEPRINT_BASE", str(base_directory))
     monkeypatch.setattr(command, "_config", lambda fast, chosen: SMALL)
     app = typer.Typer()
     command.add_to(app)
     team, others = map(str, repositories)
-    place = tmp_path / "found.json"
-    done = CliRunner().invoke(
-        app, ["--repo", team, "--foreign", others, "--home", str(tmp_path), "--json", str(place)]
-    )
+    options = ["--repo", team, "--foreign", others, "--home", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, options)
     assert done.exit_code == 0, done.output
     for title in ("authors", "adapters", "attribution on the time split", "others.git against", "conformal"):
         assert title in done.output
-    assert Evaluation.model_validate_json(place.read_text()).foreign == "others.git"
+    found = Evaluation.model_validate_json((tmp_path / "out" / "team.git.json").read_text())
+    assert found.foreign == "others.git"
+    assert "| n-grams (B1), train slice | hunk |" in (tmp_path / "out" / "tables.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_manifest_is_evaluated_whole_and_found_again(
+    repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path
+) -> None:
+    team, others = repositories
+
+    def entry(name: str, place: Path, more: str) -> str:
+        tip = subprocess.run(
+            ["git", "-C", place, "rev-parse", "main"], capture_output=True, check=True
+        ).stdout
+        head = f'[[repositories]]\nname = "{name}"\nsource = "file://{place}"\nlanguage = "python"\n'
+        return f'{head}revision = "{tip.decode().strip()}"\n{more}\n'
+
+    (tmp_path / "m.toml").write_text(
+        'format = 1\nname = "two"\n' + entry("team", team, 'foreign = "others"\ncut = 2024-02-20')
+        + entry("others", others, "is_evaluated = false")
+    )  # fmt: skip
+    settings = Settings(home=tmp_path, base=str(base_directory), processes=1)
+    stages: list[Stage] = []
+    manifest = read_manifest(tmp_path / "m.toml")
+    for _ in range(2):
+        stages.clear()
+        (found,) = evaluate_all(manifest, team.parent, settings, SMALL, report=stages.append)
+    assert (found.repository, found.foreign) == ("team", "others.git")
+    assert found.history["test_from"] == "2024-02-20"
+    assert all(stage.is_stored for stage in stages if not stage.name.endswith("read history"))
+    with pytest.raises(ManifestError, match="no repository 'third'"):
+        list(evaluate_all(manifest, team.parent, settings, SMALL, only=("third",)))
 
 
 def test_a_history_without_enough_code_says_what_to_do(

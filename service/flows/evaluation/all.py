@@ -1,0 +1,61 @@
+"""A manifest's repositories, one evaluation each; what an earlier run finished is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fingerprint.evaluation.config import EvaluationConfig
+from fingerprint.evaluation.results import Evaluation
+from service.flows.evaluate import evaluate
+from service.flows.evaluation.manifest import Manifest, RepositoryEntry, find_clone
+from service.flows.evaluation.text import HistoryChoice
+from service.flows.training import Progress, Stage
+from service.settings import Settings
+
+
+def evaluate_all(
+    manifest: Manifest, folder: Path, settings: Settings, config: EvaluationConfig, *,
+    only: tuple[str, ...] = (), report: Progress = lambda _: None,
+) -> Iterator[Evaluation]:  # fmt: skip
+    """Evaluate every repository of a manifest, or only those named, in its order.
+
+    Args:
+        folder: where the clones are.
+
+    Raises:
+        ManifestError: a name or a clone is missing; before anything is computed.
+    """
+    chosen = [manifest.entry(name) for name in only] or [
+        entry for entry in manifest.repositories if entry.is_evaluated
+    ]
+    clones = {entry.name: find_clone(entry, folder) for entry in chosen}
+    others = {entry.foreign: manifest.entry(entry.foreign) for entry in chosen if entry.foreign}
+    clones |= {name: find_clone(entry, folder) for name, entry in others.items()}
+    for entry in chosen:
+        foreign = others.get(entry.foreign)
+
+        def told(stage: Stage, name: str = entry.name) -> None:
+            report(_named(stage, name))
+
+        yield evaluate(
+            clones[entry.name],
+            None if foreign is None else clones[foreign.name],
+            settings,
+            config,
+            told,
+            choice=_choice(entry),
+            foreign_choice=None if foreign is None else _choice(foreign),
+            name=entry.name,
+        )
+
+
+def _choice(entry: RepositoryEntry) -> HistoryChoice:
+    return HistoryChoice(entry.revision, entry.cut_seconds, entry.authors, entry.merged)
+
+
+def _named(stage: Stage, name: str) -> Stage:
+    return Stage(
+        f"{name}: {stage.name}", stage.done, stage.total, stage.tokens_per_second, stage.seconds_left,
+        stage.is_stored,
+    )  # fmt: skip
