@@ -51,6 +51,8 @@ class EvaluationConfig(BaseModel):
     """The same for one file of a commit."""
     unseen_authors: Annotated[int, Field(ge=0)] = 3
     """Authors left out in turn, those with most test samples; each costs another team adapter."""
+    ablated_hunks: Count = 60
+    """Test hunks from which cited routes are taken away."""
     n_draws: Count = 500
     """Bootstrap draws."""
     seed: int = 0
@@ -67,6 +69,7 @@ class EvaluationConfig(BaseModel):
             drift_commits=80,
             loss_tokens=3_000,
             unseen_authors=1,
+            ablated_hunks=20,
         )
 
     @property

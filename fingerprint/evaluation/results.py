@@ -103,6 +103,20 @@ class DetectionRow(_Frozen):
     tpr_at_5: float | None
 
 
+class AblationRow(_Frozen):
+    """What taking the cited routes away does, against random alive routes of like energy.
+
+    Attributes:
+        n_routes: taken away at once. n: hunks. ratio: mean |change of Lambda| over that by random routes.
+        agreement: share of hunks whose Lambda moves as the contributions say.
+    """
+
+    n_routes: int
+    n: int
+    ratio: Figure
+    agreement: float
+
+
 class FlaggedRow(_Frozen):
     """Share of commits with a conformal p-value at or below the level, with its exact interval."""
 
@@ -137,6 +151,7 @@ class Evaluation(_Frozen):
     null_attribution: tuple[SystemRow, ...] = ()
     detection: tuple[DetectionRow, ...] = ()
     flagged: tuple[FlaggedRow, ...] = ()
+    ablation: tuple[AblationRow, ...] = ()
     drift: dict[str, float | int | str | None] = {}
     provenance: dict[str, str] = {}
     notes: tuple[str, ...] = ()

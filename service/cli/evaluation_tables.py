@@ -132,6 +132,13 @@ def _detection(found: Evaluation) -> Iterator[Sheet]:
                   for r in found.flagged),
         )  # fmt: skip
 
+    if found.ablation:
+        yield Sheet(
+            "taking cited routes away, against random alive ones of like energy",
+            ("routes", "hunks", "change of Lambda, cited over random", "moves as claimed"),
+            tuple((r.n_routes, r.n, _figure(r.ratio), _share(r.agreement)) for r in found.ablation),
+        )  # fmt: skip
+
 
 def _remarks(found: Evaluation) -> Iterator[str]:
     if found.drift:

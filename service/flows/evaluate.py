@@ -38,6 +38,7 @@ def evaluate(
         ConnectorError: a repository cannot be read.
         FingerprintError: too little code, or a base that cannot be loaded.
     """
+    from service.flows.evaluation.ablation import ablate_routes
     from service.flows.evaluation.attribution import attribute
     from service.flows.evaluation.detection import detect
     from service.flows.evaluation.setup import loss_tables, set_up
@@ -57,6 +58,7 @@ def evaluate(
         setup.notes.append("fewer than two authors stand on both sides of the cut: no attribution")
     detection, flagged, drift = detect(setup)
     detection += detect_unseen(setup)
+    ablation = ablate_routes(setup)
     base, routes = setup.bench.routed.base, setup.bench.routed.routes
     sizes = {"dev_samples": len(setup.material.dev), "test_samples": len(setup.material.test)}
     return Evaluation(
@@ -72,6 +74,7 @@ def evaluate(
         null_attribution=tuple(nulls),
         detection=tuple(detection),
         flagged=tuple(flagged),
+        ablation=tuple(ablation),
         drift=drift,
         provenance={"base": base.name, "revision": base.revision, "routes": routes.digest},
         notes=tuple(setup.notes),

@@ -16,12 +16,12 @@ from fingerprint.evaluation.attribution import (
 from fingerprint.evaluation.combine import (
     fit_author_logistic,
     fit_site_weights,
-    fuse,
     remove_bias,
     sum_sites,
 )
 from fingerprint.evaluation.protocol import Sample
 from fingerprint.evaluation.results import ContrastRow, SystemRow
+from fingerprint.evaluation.stack import fit_stack
 from fingerprint.evaluation.tables import ClosedSet
 from service.flows.evaluation.setup import Setup
 from service.flows.evaluation.text import fit_ngrams
@@ -53,15 +53,14 @@ def attribute(setup: Setup) -> tuple[list[SystemRow], list[ContrastRow], list[Sy
         scan = {name: _scan(setup, name, rows) for name, rows in read.items()}
         own = {name: values[:, : len(material.authors)] for name, values in scan.items()}
         routes = _route_scores(own["dev"], own["test"], labels["dev"], groups)
+    fused = fit_stack({B1: ngrams["dev"], SITES: routes[SITES][0]}, labels["dev"], groups)
     scores = {
         B1: ngrams["test"],
         B1_ALL: ngrams["test_all"],
         ALM: alm["test"],
         ALM_UNBIASED: remove_bias(alm["test"], alm["dev"]),
         **{name: values for name, (_, values) in routes.items()},
-        FUSED: fuse(
-            [ngrams["test"], routes[SITES][1]], [ngrams["dev"], routes[SITES][0]], labels["dev"], groups
-        ),
+        FUSED: fused.score({B1: ngrams["test"], SITES: routes[SITES][1]}),
     }
     weights = np.maximum(read["test"].n_scored, 1).astype(float)
     closed = ClosedSet(

@@ -125,6 +125,7 @@ SMALL = EvaluationConfig(
     commit_tokens=80,
     least_commit_tokens=30,
     n_draws=20,
+    ablated_hunks=3,
 )
 
 
@@ -155,6 +156,7 @@ def test_evaluation_end_to_end_and_again(
     assert [row.level for row in found.flagged] == [0.05, 0.1] * (len(found.flagged) // 2)
     assert found.flagged[0].n > 0
     assert found.drift["largest_gap_over_bound"] is not None
+    assert [(row.n_routes, row.n) for row in found.ablation] == [(5, 3), (20, 3)]
     assert json.loads(found.model_dump_json())["repository"] == "team.git"
     # here every commit is one file, so commits and hunks are the same texts
     assert {name for name, is_stored in stages if is_stored} == {"n-grams of texts"}
