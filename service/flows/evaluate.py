@@ -11,6 +11,7 @@ stopped.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.protocol import Standing
@@ -18,6 +19,9 @@ from fingerprint.evaluation.results import AuthorRow, Evaluation
 from service.flows.evaluation.text import HistoryChoice, choose_material, read_history_of
 from service.flows.training import Progress, Stage
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.flows.evaluation.setup import Setup
 
 MOST_AUTHOR_ROWS = 20
 
@@ -59,14 +63,9 @@ def evaluate(
     detection, flagged, drift = detect(setup)
     detection += detect_unseen(setup)
     ablation = ablate_routes(setup)
-    base, routes = setup.bench.routed.base, setup.bench.routed.routes
-    sizes = {"dev_samples": len(setup.material.dev), "test_samples": len(setup.material.test)}
-    return Evaluation(
-        repository=name or history.name,
-        foreign=None if other is None else other.name,
-        setting=_setting(config),
-        history=history.facts() | sizes | {"budget_tokens": setup.trained.budget},
-        authors=tuple(_author_row(row) for row in material.standings[:MOST_AUTHOR_ROWS]),
+    return as_evaluation(
+        setup,
+        name or history.name,
         adapters=adapters,
         losses=losses,
         attribution=tuple(attribution),
@@ -76,9 +75,23 @@ def evaluate(
         flagged=tuple(flagged),
         ablation=tuple(ablation),
         drift=drift,
+    )
+
+
+def as_evaluation(setup: Setup, name: str, **found: Any) -> Evaluation:
+    """The result of an evaluation: what was found, with the facts of its setup."""
+    base, routes = setup.bench.routed.base, setup.bench.routed.routes
+    sizes = {"dev_samples": len(setup.material.dev), "test_samples": len(setup.material.test)}
+    return Evaluation(
+        repository=name,
+        foreign=None if setup.other is None else setup.other.name,
+        setting=_setting(setup.config),
+        history=setup.history.facts() | sizes | {"budget_tokens": setup.trained.budget},
+        authors=tuple(_author_row(row) for row in setup.material.standings[:MOST_AUTHOR_ROWS]),
         provenance={"base": base.name, "revision": base.revision, "routes": routes.digest},
         notes=tuple(setup.notes),
         seconds=setup.clock.seconds,
+        **found,
     )
 
 

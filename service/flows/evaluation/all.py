@@ -9,6 +9,7 @@ from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import Evaluation
 from service.flows.evaluate import evaluate
 from service.flows.evaluation.manifest import Manifest, RepositoryEntry, find_clone
+from service.flows.evaluation.people import evaluate_people
 from service.flows.evaluation.text import HistoryChoice
 from service.flows.training import Progress, Stage
 from service.settings import Settings
@@ -18,7 +19,9 @@ def evaluate_all(
     manifest: Manifest, folder: Path, settings: Settings, config: EvaluationConfig, *,
     only: tuple[str, ...] = (), report: Progress = lambda _: None,
 ) -> Iterator[Evaluation]:  # fmt: skip
-    """Evaluate every repository of a manifest, or only those named, in its order.
+    """Evaluate every repository of a manifest, or only those named, in its order; then its people.
+
+    People stand for themselves as "people, LANGUAGE".
 
     Args:
         folder: where the clones are.
@@ -26,9 +29,13 @@ def evaluate_all(
     Raises:
         ManifestError: a name or a clone is missing; before anything is computed.
     """
-    chosen = [manifest.entry(name) for name in only] or [
-        entry for entry in manifest.repositories if entry.is_evaluated
-    ]
+    languages = [f"people, {language}" for language in manifest.languages_of_people()]
+    people = [name for name in languages if name in only or not only]
+    chosen = (
+        [manifest.entry(name) for name in only if name not in people]
+        if only
+        else [entry for entry in manifest.repositories if entry.is_evaluated]
+    )
     clones = {entry.name: find_clone(entry, folder) for entry in chosen}
     others = {entry.foreign: manifest.entry(entry.foreign) for entry in chosen if entry.foreign}
     clones |= {name: find_clone(entry, folder) for name, entry in others.items()}
@@ -48,6 +55,10 @@ def evaluate_all(
             foreign_choice=None if foreign is None else _choice(foreign),
             name=entry.name,
         )
+
+    for name in people:
+        language = name.removeprefix("people, ")
+        yield evaluate_people(manifest, language, folder, settings, config, report)
 
 
 def _choice(entry: RepositoryEntry) -> HistoryChoice:

@@ -80,7 +80,11 @@ class RepositoryEntry(_Frozen):
 
 
 class Person(_Frozen):
-    """Somebody with code in several repositories (S5): repository name -> author key there."""
+    """Somebody with code in several repositories (S5).
+
+    Attributes:
+        code: repository name -> author key there; of each language the first trains, the others test.
+    """
 
     name: str
     code: dict[str, str]
@@ -104,6 +108,19 @@ class Manifest(_Frozen):
         if missing := sorted(wanted - set(names)):
             raise ValueError(f"named but not listed: {', '.join(missing)}")
         return self
+
+    def languages_of_people(self) -> tuple[str, ...]:
+        """Languages in which at least two people have at least two repositories each."""
+        found = {entry.language for entry in self.repositories}
+        return tuple(sorted(name for name in found if len(self.people_in(name)) >= 2))
+
+    def people_in(self, language: str) -> dict[str, tuple[RepositoryEntry, ...]]:
+        """Person -> their repositories of one language, the training one first; two or more of them."""
+        found = {
+            person.name: tuple(entry for entry in map(self.entry, person.code) if entry.language == language)
+            for person in self.people
+        }
+        return {name: entries for name, entries in found.items() if len(entries) >= 2}
 
     def entry(self, name: str) -> RepositoryEntry:
         """The repository of that name.

@@ -204,6 +204,37 @@ def test_the_command_prints_tables_and_writes_json(
     assert "| n-grams (B1), train slice | hunk |" in (tmp_path / "out" / "tables.md").read_text()
 
 
+def entry(name: str, place: Path, more: str) -> str:
+    """A repository as a manifest lists it."""
+    tip = subprocess.run(["git", "-C", place, "rev-parse", "main"], capture_output=True, check=True).stdout
+    head = f'[[repositories]]\nname = "{name}"\nsource = "file://{place}"\nlanguage = "python"\n'
+    return f'{head}revision = "{tip.decode().strip()}"\n{more}\n'
+
+
+@pytest.mark.slow
+def test_people_are_told_apart_in_projects_they_were_not_trained_on(
+    repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path
+) -> None:
+    home, other = repositories[0], make_repository(tmp_path / "other.git", ["Bob", "Ann"], 40, 5)
+    folder = tmp_path / "clones"
+    folder.mkdir()
+    (folder / "home.git").symlink_to(home)
+    (folder / "other.git").symlink_to(other)
+    people, code = ("Ann", "Bob"), "{{ home = 'human:{0}-example', other = 'human:{0}-example' }}"
+    (tmp_path / "m.toml").write_text(
+        'format = 1\nname = "two"\n' + entry("home", home, "") + entry("other", other, "")
+        + "".join(f'[[people]]\nname = "{who}"\ncode = {code.format(who.lower())}\n' for who in people)
+    )  # fmt: skip
+    settings = Settings(home=tmp_path, base=str(base_directory), processes=1)
+    (found,) = evaluate_all(
+        read_manifest(tmp_path / "m.toml"), folder, settings, SMALL, only=("people, python",)
+    )
+    assert [row.author for row in found.authors if not row.reason] == ["human:Ann", "human:Bob"]
+    assert {row.system: row.auroc.value for row in found.attribution}["n-grams (B1), train slice"] == 1
+    assert found.authors[0].test_samples == 20  # all of the other project, none of the first
+    assert found.detection == ()
+
+
 @pytest.mark.slow
 def test_a_manifest_is_evaluated_whole_and_found_again(
     repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path

@@ -50,6 +50,10 @@ def test_reads_what_it_says(tmp_path: Path) -> None:
     assert first.cut_seconds == 1735689600
     assert first.changes[0].kind == "convention"
     assert manifest.people[0].code["b"] == "human:ann"
+    assert {name: [e.name for e in entries] for name, entries in manifest.people_in("python").items()} == {
+        "Ann": ["a", "b"]
+    }
+    assert manifest.languages_of_people() == ()  # one person is nobody to be told apart from
     with pytest.raises(ManifestError, match="no repository 'c'; it has a, b"):
         manifest.entry("c")
 
@@ -89,5 +93,6 @@ def test_our_own_manifest_is_valid() -> None:
     manifest = read_manifest(DEVELOPMENT)
     evaluated = [entry for entry in manifest.repositories if entry.is_evaluated]
     assert {entry.language for entry in evaluated} == {"python", "typescript", "rust", "go"}
+    assert manifest.languages_of_people() == ("python", "rust")
     for entry in evaluated:
         assert manifest.entry(entry.foreign).language == entry.language
