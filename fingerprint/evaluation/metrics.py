@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -96,6 +97,41 @@ def balanced_top(scores: Scores, labels: Labels, k: int = 1) -> float:
     return macro([float(is_found[labels == author].mean()) for author in np.unique(labels)])
 
 
+def verification_trials(
+    scores: Scores, labels: Labels
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " m"]]:
+    """Every claim "this author wrote this text" (T2): scores of the n true claims and of the n (K - 1) false.
+
+    Rows are centred over the cohort, so that claims about different texts share one threshold.
+    """
+    centred = centre_rows(scores)
+    is_own = labels[:, None] == np.arange(scores.shape[1])
+    return centred[is_own], centred[~is_own]
+
+
+def verification_eer(scores: Scores, labels: Labels) -> float:
+    """Equal error rate over all claims, with one threshold for all authors."""
+    return equal_error_rate(*verification_trials(scores, labels))
+
+
+def directory_concordance(scores: Scores, labels: Labels, directories: Sequence[str]) -> float:
+    """S6: chance that a text of a leans more to a than a text of b in the same directory; ties count half.
+
+    Leaning is score_a - score_b. Only pairs of texts of two authors in one directory count, each pair once,
+    all alike; NaN without any. Topic is held fixed as far as a directory holds it.
+    """
+    _, directory_of = np.unique(np.asarray(directories), return_inverse=True)
+    concordant, n_pairs = 0.0, 0
+    for place in range(directory_of.max(initial=-1) + 1):
+        here = np.flatnonzero(directory_of == place)
+        for a, b in combinations(np.unique(labels[here]).tolist(), 2):
+            lean = scores[here, a] - scores[here, b]
+            own, other = lean[labels[here] == a], lean[labels[here] == b]
+            concordant += auroc(own, other) * len(own) * len(other)
+            n_pairs += len(own) * len(other)
+    return concordant / n_pairs if n_pairs else float("nan")
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A figure and its 95 % interval by whole-commit bootstrap; NaN bounds when it was not resampled."""
@@ -119,21 +155,41 @@ def cluster_bootstrap(
         statistic: takes row numbers (with repetition) and returns the figure; NaN draws are left out.
         clusters: the cluster (commit) of each row.
 
-    To compare two systems on the same rows, let the statistic return their difference (paired bootstrap).
+    To compare two systems on the same rows: ``significance.paired_difference``.
     """
+    draws = bootstrap_draws(statistic, clusters, n_draws=n_draws, seed=seed)
+    return percentile_interval(statistic(np.arange(len(clusters))), draws, confidence)
+
+
+def bootstrap_draws(
+    statistic: Callable[[Int[np.ndarray, " m"]], float],
+    clusters: Sequence[str],
+    *,
+    n_draws: int = 1000,
+    seed: int = 0,
+) -> Float[np.ndarray, " draws"]:
+    """The statistic under resampling of whole clusters, with replacement; NaN draws are left out."""
     _, cluster_of = np.unique(np.asarray(clusters), return_inverse=True)
-    members = np.split(np.argsort(cluster_of, kind="stable"), np.cumsum(np.bincount(cluster_of))[:-1])
+    order, sizes = np.argsort(cluster_of, kind="stable"), np.bincount(cluster_of)
+    starts = np.cumsum(sizes) - sizes
     rng = np.random.default_rng(seed)
-    draws = [
-        statistic(np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))]))
-        for _ in range(n_draws)
-    ]
-    kept = np.array([value for value in draws if not np.isnan(value)])
-    value = statistic(np.arange(len(cluster_of)))
-    if not len(kept):
+
+    def rows_of(picked: np.ndarray) -> np.ndarray:
+        n_rows = sizes[picked]
+        first = np.repeat(starts[picked] - (np.cumsum(n_rows) - n_rows), n_rows)
+        return order[first + np.arange(len(first))]
+
+    n = len(sizes)
+    draws = np.array([statistic(rows_of(rng.integers(0, n, n))) for _ in range(n_draws)], dtype=float)
+    return draws[~np.isnan(draws)]
+
+
+def percentile_interval(value: float, draws: Float[np.ndarray, " draws"], confidence: float) -> Interval:
+    """A figure with the central interval of its draws; NaN bounds without draws."""
+    if not len(draws):
         return Interval(value, float("nan"), float("nan"))
     tail = (1 - confidence) / 2
-    low, high = np.quantile(kept, [tail, 1 - tail])
+    low, high = np.quantile(draws, [tail, 1 - tail])
     return Interval(value, float(low), float(high))
 
 
@@ -177,3 +233,32 @@ def pool_by_group(
         axis=1,
     )
     return pooled, np.array([label for _, label in names], dtype=int), [group for group, _ in names]
+
+
+def bag_commits(
+    scores: Scores,
+    labels: Labels,
+    groups: Sequence[str],
+    *,
+    size: int = 10,
+    weights: Float[np.ndarray, " n"] | None = None,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, "b k"], Int[np.ndarray, " b"]]:
+    """Bags of so many commits of one author, drawn at random without overlap; what is left over is dropped.
+
+    A bag's scores are the mean over its commits, each commit pooled first (``pool_by_group``), so that a
+    large commit weighs no more than a small one.
+
+    Returns:
+        Bag scores and labels, authors in order. Bags share no commit, so each is a cluster of its own.
+    """
+    pooled, commit_labels, _ = pool_by_group(scores, labels, groups, weights)
+    rng = np.random.default_rng(seed)
+    bags: list[np.ndarray] = []
+    for author in np.unique(commit_labels):
+        own = rng.permutation(np.flatnonzero(commit_labels == author))
+        n_bags = len(own) // size
+        bags += list(own[: n_bags * size].reshape(n_bags, size))
+    if not bags:
+        return np.empty((0, scores.shape[1])), np.empty(0, dtype=int)
+    return np.stack([pooled[bag].mean(axis=0) for bag in bags]), commit_labels[[bag[0] for bag in bags]]

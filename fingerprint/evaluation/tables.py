@@ -24,6 +24,7 @@ from fingerprint.evaluation.metrics import (
     tpr_at_fpr,
 )
 from fingerprint.evaluation.results import ContrastRow, DetectionRow, Figure, SystemRow
+from fingerprint.evaluation.significance import paired_difference
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,23 +82,15 @@ class ClosedSet:
         for unit in ("hunk", "commit"):
             a, labels, groups = self.by_unit(scores[first], unit)
             b = self.by_unit(scores[second], unit)[0]
-            found.append(ContrastRow(first=first, second=second, unit=unit, auroc=figure(
-                _paired(a, b, labels, groups, self.n_draws)
-            )))  # fmt: skip
+            difference = paired_difference(
+                lambda rows, a=a, labels=labels: macro_auroc(a[rows], labels[rows]),
+                lambda rows, b=b, labels=labels: macro_auroc(b[rows], labels[rows]),
+                groups,
+                n_draws=self.n_draws,
+            )
+            area = figure(difference.interval)
+            found.append(ContrastRow(first=first, second=second, unit=unit, auroc=area))
         return found
-
-
-def _paired(
-    a: Float[np.ndarray, "m k"],
-    b: Float[np.ndarray, "m k"],
-    labels: Int[np.ndarray, " m"],
-    groups: Sequence[str],
-    n_draws: int,
-) -> Interval:
-    def difference(rows: np.ndarray) -> float:
-        return macro_auroc(a[rows], labels[rows]) - macro_auroc(b[rows], labels[rows])
-
-    return cluster_bootstrap(difference, groups, n_draws=n_draws)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,14 +3,18 @@ import pytest
 
 from fingerprint.evaluation.metrics import (
     auroc,
+    bag_commits,
     balanced_top,
     centre_rows,
     cluster_bootstrap,
     detection_bootstrap,
+    directory_concordance,
     equal_error_rate,
     macro_auroc,
     pool_by_group,
     tpr_at_fpr,
+    verification_eer,
+    verification_trials,
 )
 
 
@@ -93,3 +97,62 @@ def test_pooling_is_token_weighted_and_keeps_order() -> None:
     )
     assert pooled.tolist() == [[3.0, 0.0], [7.0, 1.0]]
     assert (labels.tolist(), groups) == ([1, 0], ["y", "x"])
+
+
+def test_claims_are_centred_and_judged_by_one_threshold() -> None:
+    scores = np.array([[3.0, 1.0, 2.0], [101.0, 103.0, 102.0]])
+    target, other = verification_trials(scores, np.array([0, 1]))
+    assert target.tolist() == [1, 1]
+    assert sorted(other.tolist()) == [-1, -1, 0, 0]
+    assert verification_eer(scores, np.array([0, 1])) == 0
+    # text 0 claimed for the second of three: one of two true claims and one of four false ones above zero
+    assert verification_eer(scores, np.array([2, 1])) == pytest.approx((0.5 + 0.25) / 2)
+
+
+def test_concordance_compares_within_directories_only() -> None:
+    scores = np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.5, 0.0], [-9.0, 9.0]])
+    labels = np.array([0, 0, 1, 1, 0])
+    # lean to a in src: own 2 and 1 against other -1 and 1.5: three of four pairs; the last text is alone
+    assert directory_concordance(scores, labels, ["src", "src", "src", "src", "docs"]) == 0.75
+    # in one directory its lean of -18 loses both its pairs
+    assert directory_concordance(scores, labels, ["src"] * 5) == 0.5
+    assert np.isnan(directory_concordance(scores, labels, ["a", "b", "c", "d", "e"]))
+
+
+def test_concordance_weighs_pairs_of_all_authors_alike() -> None:
+    scores = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [9.0, 0.0, 0.0]])
+    # a over b is right; of c's text every lean is wrong (a over c) or even (b against c: 0 against 1)
+    assert directory_concordance(scores, np.array([0, 1, 2]), ["d"] * 3) == pytest.approx(2 / 3)
+
+
+def test_bags_pool_whole_commits_once() -> None:
+    commits = [f"{author}{i}" for author in "ab" for i in range(25)]
+    groups = [commit for commit in commits for _ in range(3)]
+    labels = np.array([int(commit[0] == "b") for commit in groups])
+    number = np.repeat(np.arange(50.0), 3)
+    scores = np.stack([number, number**2], axis=1)
+    bags, bag_labels = bag_commits(scores, labels, groups, size=10, seed=1)
+    assert bag_labels.tolist() == [0, 0, 1, 1]
+    again = bag_commits(scores, labels, groups, size=10, seed=1)[0]
+    assert np.array_equal(bags, again)
+    assert not np.array_equal(bags, bag_commits(scores, labels, groups, size=10, seed=2)[0])
+    # bags of all commits: their mean is the mean over commits, whatever the draw
+    whole, _ = bag_commits(scores, labels, groups, size=5, seed=3)
+    assert whole[:5, 0].mean() == pytest.approx(12)
+    assert whole[5:, 1].mean() == pytest.approx(np.mean(np.arange(25.0, 50) ** 2))
+
+
+def test_a_large_commit_weighs_no_more_in_a_bag() -> None:
+    scores = np.array([[0.0, 1.0]] * 9 + [[1.0, 0.0]])
+    bags, _ = bag_commits(scores, np.zeros(10, dtype=int), ["big"] * 9 + ["small"], size=2)
+    assert bags.tolist() == [[0.5, 0.5]]
+    assert bag_commits(scores, np.zeros(10, dtype=int), ["one"] * 10, size=2)[0].shape == (0, 2)
+
+
+def test_pooling_lowers_the_error() -> None:
+    rng = np.random.default_rng(4)
+    labels = np.repeat([0, 1], 300)
+    scores = np.eye(2)[labels] * 0.5 + rng.normal(size=(600, 2))
+    bags, bag_labels = bag_commits(scores, labels, [str(i) for i in range(600)])
+    assert macro_auroc(scores, labels) < 0.7
+    assert macro_auroc(bags, bag_labels) > 0.85
