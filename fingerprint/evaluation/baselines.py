@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
@@ -14,6 +14,35 @@ from sklearn.svm import LinearSVC
 from fingerprint import FingerprintError
 
 N_NEIGHBOURS = 5
+
+
+def present_authors(labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " p"]:
+    """Columns of the authors with training text, in order.
+
+    Raises:
+        FingerprintError: fewer than two authors.
+    """
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise FingerprintError(
+            f"Attribution needs texts of at least two authors, got {len(present)}. Lower the enrolment rule."
+        )
+    return present
+
+
+def author_columns(
+    values: np.ndarray, present: Int[np.ndarray, " p"], n_classes: int
+) -> Float[np.ndarray, "n k"]:
+    """Scores of the present authors at their columns [n, n_classes]; the others get their row's least score.
+
+    Args:
+        values: [n, p], or scikit-learn's single column [n] when p is 2: the second author's margin.
+    """
+    if values.ndim == 1:
+        values = np.stack([-values, values], axis=1)
+    columns = np.repeat(values.min(axis=1, keepdims=True), n_classes, axis=1).astype(np.float64)
+    columns[:, present] = values
+    return columns
 
 
 def _vectoriser() -> TfidfVectorizer:
@@ -44,11 +73,7 @@ class NgramClassifier:
     def score(self, texts: Sequence[str]) -> Float[np.ndarray, "n k"]:
         """Decision values [n, n_classes], not centred."""
         values = np.asarray(self.classifier.decision_function(self.vectoriser.transform(texts)))
-        if values.ndim == 1:  # scikit-learn gives two classes one column
-            values = np.stack([-values, values], axis=1)
-        columns = np.full((len(texts), self.n_classes), values.min() - 1 if values.size else 0.0)
-        columns[:, self.classifier.classes_] = values
-        return columns
+        return author_columns(values, self.classifier.classes_, self.n_classes)
 
 
 def fit_ngram_classifier(texts: Sequence[str], labels: np.ndarray, n_classes: int) -> NgramClassifier:
@@ -57,11 +82,7 @@ def fit_ngram_classifier(texts: Sequence[str], labels: np.ndarray, n_classes: in
     Raises:
         FingerprintError: fewer than two authors.
     """
-    if len(np.unique(labels)) < 2:
-        raise FingerprintError(
-            f"Attribution needs texts of at least two authors, got {len(np.unique(labels))}."
-            " Lower the enrolment rule."
-        )
+    present_authors(labels)
     vectoriser = _vectoriser()
     features = vectoriser.fit_transform(texts)
     classifier = LinearSVC(C=1.0, class_weight="balanced", random_state=0).fit(features, labels)
