@@ -183,17 +183,3 @@ def _choose(
     ]
     losses = [float(np.mean([loss(test, fit(train, p)) for train, test in folds])) for p in penalties]
     return penalties[int(np.argmin(losses))] if folds else penalties[-1]
-
-
-def fuse(
-    test: Sequence[Scores],
-    dev: Sequence[Float[np.ndarray, "m k"]],
-    labels: Int[np.ndarray, " m"],
-    groups: Sequence[str],
-) -> Scores:
-    """Several systems as so many "sites": weights fitted on their dev scores, applied to their test scores.
-
-    Args:
-        test, dev: the systems' scores, in one order. labels, groups: of the dev rows.
-    """
-    return fit_site_weights(np.stack(dev, axis=2), labels, groups).score(np.stack(test, axis=2))

@@ -1,12 +1,10 @@
 """Planted sites: some tell who wrote, one is loud and says nothing."""
 
 import numpy as np
-import pytest
 
 from fingerprint.evaluation.combine import (
     fit_author_logistic,
     fit_site_weights,
-    fuse,
     remove_bias,
     sum_sites,
 )
@@ -85,15 +83,3 @@ def test_absent_authors_come_last() -> None:
 def test_bias_is_the_background_mean_per_author() -> None:
     background = np.array([[[1.0], [2.0]], [[3.0], [2.0]]])
     assert remove_bias(np.array([[[5.0], [5.0]]]), background).tolist() == [[[3.0], [3.0]]]
-
-
-def test_fusion_leans_on_the_better_system() -> None:
-    rng = np.random.default_rng(7)
-    labels = rng.integers(0, 3, 200)
-    good, bad = rng.normal(0, 1, (200, 3)), rng.normal(0, 1, (200, 3))
-    good[np.arange(200), labels] += 2
-    groups = [str(i) for i in range(200)]
-    fused = fuse([good, bad], [good, bad], labels, groups)
-    assert macro_auroc(centre_rows(fused), labels) == pytest.approx(
-        macro_auroc(centre_rows(good), labels), abs=0.02
-    )
