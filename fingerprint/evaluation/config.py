@@ -33,6 +33,8 @@ class EvaluationConfig(BaseModel):
     """Authors at most, those with the most training samples."""
     ngram_samples: Count = 400
     """Newest training samples an author gives the n-grams (the published anchors' own cap)."""
+    hidden_samples: Count = 120
+    """Newest training samples an author gives the classifier of hidden states (B8)."""
     dev_samples: Count = 600
     """Dev samples the site weights are fitted on, evenly over authors."""
     test_samples: Count = 600
@@ -65,6 +67,7 @@ class EvaluationConfig(BaseModel):
             tokens=30_000,
             n_null_sets=1,
             dev_samples=300,
+            hidden_samples=60,
             test_samples=300,
             drift_commits=80,
             loss_tokens=3_000,

@@ -6,96 +6,77 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fingerprint.evaluation.attribution import (
-    SampleRows,
-    alm_scores,
-    sample_log_probs,
-    scan_samples,
-    tokenize_samples,
-)
-from fingerprint.evaluation.combine import (
-    fit_author_logistic,
-    fit_site_weights,
-    remove_bias,
-    sum_sites,
-)
-from fingerprint.evaluation.protocol import Sample
+from fingerprint.evaluation.attribution import SampleRows, alm_scores, sample_log_probs, scan_samples
+from fingerprint.evaluation.combine import fit_author_logistic, fit_site_weights, remove_bias, sum_sites
 from fingerprint.evaluation.results import ContrastRow, SystemRow
 from fingerprint.evaluation.stack import fit_stack
 from fingerprint.evaluation.tables import ClosedSet
+from service.flows.evaluation.baselines import (
+    B1,
+    B6,
+    B8,
+    B9,
+    TEXT_SYSTEMS,
+    Scores,
+    gradient_scores,
+    hidden_scores,
+    text_scores,
+    tokenize,
+)
 from service.flows.evaluation.setup import Setup
-from service.flows.evaluation.text import fit_ngrams
 
-B1 = "n-grams (B1), train slice"
-B1_ALL = "n-grams (B1), all before the cut"
 ALM = "per-author perplexity (B7, ALM)"
-ALM_UNBIASED = "B7, dev mean removed"
 SCAN = "routes, scan summed"
 SCAN_UNBIASED = "routes, scan summed, dev mean removed"
 SITES = "routes, shared site weights"
 LOGISTIC = "routes, sites x authors logistic"
-FUSED = "B1 (train slice) + routes, shared weights"
-_ROUTES = (SCAN, SCAN_UNBIASED, SITES, LOGISTIC)
+FUSED = "B6 + routes, stacked on dev"
+EVERYTHING = "B6 + B7 + B8 + routes, stacked on dev"
+_CONTRASTS = (
+    (SITES, ALM), (SITES, B6), (SITES, B1), (SCAN, ALM), (LOGISTIC, B6), (ALM, B6), (B6, B1), (FUSED, B6),
+    (EVERYTHING, B6),
+)  # fmt: skip
 
 
 def attribute(setup: Setup) -> tuple[list[SystemRow], list[ContrastRow], list[SystemRow]]:
     """Rows of every system, paired contrasts of the main ones, and rows of the null adapters."""
-    material, config = setup.material, setup.config
-    labels = {"dev": material.labels(material.dev), "test": material.labels(material.test)}
-    groups = tuple(sample.group for sample in material.dev)
-    texts = {"dev": material.dev, "test": material.test}
-    read = {name: _read(setup, part) for name, part in texts.items()}
-    with setup.clock.phase("n-grams"):
-        ngrams = _ngram_scores(setup)
+    material = setup.material
+    read = {"dev": tokenize(setup, material.dev), "test": tokenize(setup, material.test)}
+    with setup.clock.phase("text baselines"):
+        scores = text_scores(setup)
     with setup.clock.phase("per-author perplexity"):
-        alm = {name: _alm(setup, name, rows) for name, rows in read.items()}
+        scores[ALM] = _alm(setup, "dev", read["dev"]), _alm(setup, "test", read["test"])
+    with setup.clock.phase("hidden states"):
+        scores[B8] = hidden_scores(setup, read)
+    with setup.clock.phase("gradients at the base"):
+        scores[B9] = gradient_scores(setup, read)
     with setup.clock.phase("routes"):
-        scan = {name: _scan(setup, name, rows) for name, rows in read.items()}
-        own = {name: values[:, : len(material.authors)] for name, values in scan.items()}
-        routes = _route_scores(own["dev"], own["test"], labels["dev"], groups)
-    fused = fit_stack({B1: ngrams["dev"], SITES: routes[SITES][0]}, labels["dev"], groups)
-    scores = {
-        B1: ngrams["test"],
-        B1_ALL: ngrams["test_all"],
-        ALM: alm["test"],
-        ALM_UNBIASED: remove_bias(alm["test"], alm["dev"]),
-        **{name: values for name, (_, values) in routes.items()},
-        FUSED: fused.score({B1: ngrams["test"], SITES: routes[SITES][1]}),
-    }
-    weights = np.maximum(read["test"].n_scored, 1).astype(float)
+        scan = {part: _scan(setup, part, rows) for part, rows in read.items()}
+        own = {part: values[:, : len(material.authors)] for part, values in scan.items()}
+        scores |= _route_scores(setup, own["dev"], own["test"])
+    scores[FUSED] = _stack(setup, scores, [*TEXT_SYSTEMS, SITES])
+    scores[EVERYTHING] = _stack(setup, scores, [*TEXT_SYSTEMS, ALM, B8, SITES])
     closed = ClosedSet(
-        labels["test"], tuple(sample.group for sample in material.test), weights, config.n_draws
+        material.labels(material.test),
+        tuple(sample.group for sample in material.test),
+        np.maximum(read["test"].n_scored, 1).astype(float),
+        setup.config.n_draws,
     )
     with setup.clock.phase("intervals"):
-        rows = [row for name, values in scores.items() for row in closed.judge(name, values)]
-        pairs = ((SITES, ALM), (SITES, B1), (LOGISTIC, B1), (ALM, B1), (FUSED, B1), (SCAN, ALM))
-        contrasts = [row for first, second in pairs for row in closed.contrast(scores, first, second)]
-        nulls = _null_rows(setup, scan["test"], alm["test"], closed)
-    setup.notes.append(_scan_note(own["test"], alm["test"]))
+        test = {name: values for name, (_, values) in scores.items()}
+        rows = [row for name, values in test.items() for row in closed.judge(name, values)]
+        contrasts = [row for first, second in _CONTRASTS for row in closed.contrast(test, first, second)]
+        nulls = _null_rows(setup, scan["test"], test[ALM], closed)
+    setup.notes.append(_scan_note(own["test"], test[ALM]))
     return rows, contrasts, nulls
 
 
-def _read(setup: Setup, samples: Sequence[Sample]) -> SampleRows:
-    return tokenize_samples(
-        setup.bench.routed,
-        samples,
-        max_tokens=setup.bench.config.adapter.max_passage_tokens,
-        most_scored=setup.config.sample_tokens,
-    )
-
-
-def _ngram_scores(setup: Setup) -> dict[str, np.ndarray]:
-    """B1 from the train slice on dev and test, and from everything before the cut on test."""
+def _stack(setup: Setup, scores: Mapping[str, Scores], systems: Sequence[str]) -> Scores:
+    """One system of several, weighted on dev."""
     material = setup.material
-    test = [sample.text for sample in material.test]
-
-    def compute() -> Mapping[str, np.ndarray]:
-        model = fit_ngrams(material, material.train, setup.config)
-        dev = model.score([sample.text for sample in material.dev])
-        every = fit_ngrams(material, material.before, setup.config)
-        return {"dev": dev, "test": model.score(test), "test_all": every.score(test)}
-
-    return setup.arrays("n-grams", compute)
+    dev, test = ({name: scores[name][part] for name in systems} for part in (0, 1))
+    fitted = fit_stack(dev, material.labels(material.dev), tuple(sample.group for sample in material.dev))
+    return fitted.score(dev), fitted.score(test)
 
 
 def _alm(setup: Setup, name: str, read: SampleRows) -> np.ndarray:
@@ -126,10 +107,10 @@ def _scan(setup: Setup, name: str, read: SampleRows) -> np.ndarray:
     return setup.arrays(f"scan {name}", compute)["sites"]
 
 
-def _route_scores(
-    dev: np.ndarray, test: np.ndarray, labels: np.ndarray, groups: Sequence[str]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """(dev, test) scores of every combination of the site contributions; weights are fitted on dev alone."""
+def _route_scores(setup: Setup, dev: np.ndarray, test: np.ndarray) -> dict[str, Scores]:
+    """Every combination of the site contributions; weights are fitted on dev alone."""
+    labels = setup.material.labels(setup.material.dev)
+    groups = tuple(sample.group for sample in setup.material.dev)
     shared = fit_site_weights(remove_bias(dev, dev), labels, groups)
     logistic = fit_author_logistic(dev, labels, groups)
     return {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter
 
 
-_JUDGING = {"n_draws", "unseen_authors", "least_hunk_tokens", "ablated_hunks"}
+_JUDGING = {"n_draws", "unseen_authors", "least_hunk_tokens", "ablated_hunks", "hidden_samples"}
 """Dials that choose among computed arrays, or how they are judged; the rest changes the arrays."""
 
 

@@ -1,0 +1,120 @@
+"""The routes' simple peers on the same hunks: text alone (B1-B4, B6), the base (B8), gradients (B9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from fingerprint.evaluation.attribution import SampleRows, tokenize_samples
+from fingerprint.evaluation.baselines import fit_ngram_classifier
+from fingerprint.evaluation.compression import fit_author_dictionaries
+from fingerprint.evaluation.gradient import align_gradients
+from fingerprint.evaluation.hidden import fit_hidden, pool_hidden_states
+from fingerprint.evaluation.layout import fit_layout
+from fingerprint.evaluation.ngram_lm import fit_author_trigrams
+from fingerprint.evaluation.protocol import Sample, cap_newest
+from fingerprint.evaluation.stack import fit_stack
+from service.flows.evaluation.setup import Setup
+from service.flows.evaluation.text import fit_ngrams
+
+B1 = "n-grams (B1), train slice"
+B1_ALL = "n-grams (B1), all before the cut"
+B2 = "layout rates (B2)"
+B3 = "author trigrams (B3)"
+B4 = "compression (B4)"
+B6 = "stack of B1-B4 (B6)"
+B8 = "hidden states of the base (B8)"
+B9 = "gradient alignment at the base (B9)"
+TEXT_SYSTEMS = (B1, B2, B3, B4)
+Scores = tuple[np.ndarray, np.ndarray]
+"""A system's scores of dev and of test, [n, K] each."""
+_FITS = {
+    B1: fit_ngram_classifier, B2: fit_layout, B3: fit_author_trigrams, B4: fit_author_dictionaries,
+}  # fmt: skip
+
+
+def text_scores(setup: Setup) -> dict[str, Scores]:
+    """B1-B4 from the train slice, their stack (B6) fitted on dev, and B1 from everything before the cut."""
+    material, config = setup.material, setup.config
+    train = cap_newest(material.train, config.ngram_samples)
+    texts, labels = [sample.text for sample in train], material.labels(train)
+    found = {name: _scores_of(setup, name, texts, labels) for name in TEXT_SYSTEMS}
+    groups = tuple(sample.group for sample in material.dev)
+    dev = {name: scores[0] for name, scores in found.items()}
+    stack = fit_stack(dev, material.labels(material.dev), groups)
+    test = {name: scores[1] for name, scores in found.items()}
+    found[B6] = (stack.score(dev), stack.score(test))
+    return found | {B1_ALL: (found[B1][0], _b1_from_everything(setup))}
+
+
+def _scores_of(setup: Setup, name: str, texts: Sequence[str], labels: np.ndarray) -> Scores:
+    material = setup.material
+
+    def compute() -> Mapping[str, np.ndarray]:
+        model = _FITS[name](texts, labels, len(material.authors))
+        parts = {"dev": material.dev, "test": material.test}
+        return {part: model.score([sample.text for sample in samples]) for part, samples in parts.items()}
+
+    found = setup.arrays(name, compute)
+    return found["dev"], found["test"]
+
+
+def _b1_from_everything(setup: Setup) -> np.ndarray:
+    """B1 on test from all that was written before the cut: the deployer's n-grams."""
+    material = setup.material
+
+    def compute() -> Mapping[str, np.ndarray]:
+        model = fit_ngrams(material, material.before, setup.config)
+        return {"test": model.score([sample.text for sample in material.test])}
+
+    return setup.arrays(B1_ALL, compute)["test"]
+
+
+def hidden_scores(setup: Setup, read: Mapping[str, SampleRows]) -> Scores:
+    """B8: discriminants of the base's hidden states, the layer chosen on dev."""
+    material = setup.material
+    train = cap_newest(material.train, setup.config.hidden_samples)
+    labels = material.labels(train)
+    states = {"train": _states(setup, "train", tokenize(setup, train))}
+    states |= {part: _states(setup, part, rows) for part, rows in read.items()}
+    model = fit_hidden(
+        states["train"], labels, len(material.authors), dev_states=states["dev"],
+        dev_labels=material.labels(material.dev),
+    )  # fmt: skip
+    return model.score(states["dev"]), model.score(states["test"])
+
+
+def tokenize(setup: Setup, samples: Sequence[Sample]) -> SampleRows:
+    """Samples as every model reads them."""
+    return tokenize_samples(
+        setup.bench.routed, samples, max_tokens=setup.bench.config.adapter.max_passage_tokens,
+        most_scored=setup.config.sample_tokens,
+    )  # fmt: skip
+
+
+def _states(setup: Setup, part: str, read: SampleRows) -> np.ndarray:
+    step = f"hidden states of the base, {part}"
+
+    def compute() -> Mapping[str, np.ndarray]:
+        count = setup.bench.counter(step, read.n_tokens)
+        return {"states": pool_hidden_states(setup.bench.routed, read, progress=count)}
+
+    return setup.arrays(step, compute, n_samples=len(read.n_scored))["states"]
+
+
+def gradient_scores(setup: Setup, read: Mapping[str, SampleRows]) -> Scores:
+    """B9: the authors' adapters against each text's own gradient at the base."""
+    authors = setup.material.authors
+    states = {k: setup.trained.authors[author].state for k, author in enumerate(authors)}
+    aligned = align_gradients(setup.bench.routed, states, len(authors))
+
+    def score(part: str) -> np.ndarray:
+        step = f"gradient alignment, {part}"
+
+        def compute() -> Mapping[str, np.ndarray]:
+            return {"scores": aligned.score(read[part], setup.bench.counter(step, read[part].n_tokens))}
+
+        return setup.arrays(step, compute)["scores"]
+
+    return score("dev"), score("test")
