@@ -100,7 +100,12 @@ def flagged_share(p_values: np.ndarray, level: float) -> FlaggedShare:
 
 def clopper_pearson(n_hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Exact two-sided binomial interval of a share; (0, 1) when n is zero."""
+    return effective_interval(float(n_hits), float(n), confidence)
+
+
+def effective_interval(hits: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Clopper-Pearson with real counts: ``hits`` of ``n`` effectively independent items."""
     tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, n_hits, n - n_hits + 1)) if n_hits else 0.0
-    high = float(beta.ppf(1 - tail, n_hits + 1, n - n_hits)) if n_hits < n else 1.0
+    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits > 0 else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
     return low, high
