@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fingerprint import FingerprintError
-from fingerprint.lm.pair import RoutedModel
+from fingerprint.lm.pair import RouteWeights
 
 
 class CheckpointError(FingerprintError):
@@ -33,7 +33,7 @@ class RunState:
 
 
 def save_checkpoint(
-    path: Path | None, key: str, routed: RoutedModel, optimiser: torch.optim.Optimizer, run: RunState
+    path: Path | None, key: str, weights: RouteWeights, optimiser: torch.optim.Optimizer, run: RunState
 ) -> None:
     """Write model state, optimiser and run atomically; no path, no checkpoint."""
     if path is None:
@@ -41,23 +41,23 @@ def save_checkpoint(
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.part")
     torch.save(
-        {
-            "key": key,
-            "weights": routed.weights(),
-            "optimiser": optimiser.state_dict(),
-            "run": asdict(run),
-        },
-        fresh,
+        {"key": key, "weights": weights, "optimiser": optimiser.state_dict(), "run": asdict(run)}, fresh
     )
     fresh.replace(path)
 
 
-def resume(routed: RoutedModel, optimiser: torch.optim.Optimizer, path: Path | None, key: str) -> RunState:
-    """The run a checkpoint holds, its state put into model and optimiser; else a new one."""
+def resume(
+    path: Path | None, key: str, device: torch.device, optimiser: torch.optim.Optimizer
+) -> tuple[RunState, RouteWeights | None]:
+    """The run a checkpoint holds and its model state, the optimiser's put into ``optimiser``; else a new one.
+
+    Raises:
+        CheckpointError: the checkpoint is of another run, or damaged.
+    """
     if path is None or not path.exists():
-        return RunState()
+        return RunState(), None
     try:
-        stored = torch.load(path, map_location=routed.device, weights_only=True)
+        stored = torch.load(path, map_location=device, weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
         message = f"The checkpoint {path} cannot be read: {error}. Delete it to start over."
         raise CheckpointError(message) from error
@@ -66,6 +66,5 @@ def resume(routed: RoutedModel, optimiser: torch.optim.Optimizer, path: Path | N
             f"The checkpoint {path} belongs to another run (other code, dials, start or base). "
             "Delete it to start over."
         )
-    routed.set_weights(stored["weights"])
     optimiser.load_state_dict(stored["optimiser"])
-    return RunState(**stored["run"])
+    return RunState(**stored["run"]), stored["weights"]
