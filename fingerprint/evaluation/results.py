@@ -84,6 +84,24 @@ class ContrastRow(_Frozen):
     auroc: Figure
 
 
+class AnchorRow(_Frozen):
+    """The n-gram classifier (B1) under one split and view, the reference for what a split measures.
+
+    Attributes:
+        split: S1 to S4 of evaluation.md. view: "raw", or what was taken away. same_directory: concordance of
+            pairs of authors on hunks of one directory (S6); by hunk only.
+    """
+
+    split: str
+    view: str
+    unit: str
+    n: int
+    n_authors: int
+    auroc: Figure
+    balanced: Figure
+    same_directory: float | None
+
+
 class DetectionRow(_Frozen):
     """Telling strangers' texts from the team's own later ones.
 
@@ -101,6 +119,25 @@ class DetectionRow(_Frozen):
     auroc: Figure
     tpr_at_1: float | None
     tpr_at_5: float | None
+
+
+class ChangeRow(_Frozen):
+    """One alarm rule at one known change of convention; a rename should raise no alarm.
+
+    Attributes:
+        n_reference, n_before, n_after: commits of the reference, and of the stream on either side.
+        delay: commits from the change to the first alarm, None without one. n_false: alarms before it.
+    """
+
+    day: str
+    what: str
+    kind: str
+    rule: str
+    n_reference: int
+    n_before: int
+    n_after: int
+    delay: int | None
+    n_false: int
 
 
 class AblationRow(_Frozen):
@@ -146,12 +183,14 @@ class Evaluation(_Frozen):
     authors: tuple[AuthorRow, ...]
     adapters: tuple[AdapterRow, ...] = ()
     losses: LossMatrix | None = None
+    anchors: tuple[AnchorRow, ...] = ()
     attribution: tuple[SystemRow, ...] = ()
     contrasts: tuple[ContrastRow, ...] = ()
     null_attribution: tuple[SystemRow, ...] = ()
     detection: tuple[DetectionRow, ...] = ()
     flagged: tuple[FlaggedRow, ...] = ()
     ablation: tuple[AblationRow, ...] = ()
+    changes: tuple[ChangeRow, ...] = ()
     drift: dict[str, float | int | str | None] = {}
     provenance: dict[str, str] = {}
     notes: tuple[str, ...] = ()

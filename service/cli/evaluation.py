@@ -83,7 +83,7 @@ def evaluate(
 def _evaluate_one(
     repo: Path, foreign: Path | None, settings: Settings, config: EvaluationConfig, out: Path | None
 ) -> Evaluation:
-    from service.flows.evaluate import evaluate as run
+    from service.flows.evaluation.repository import evaluate as run
 
     with stages() as report:
         other = None if foreign is None else find_repository(foreign)

@@ -97,6 +97,13 @@ def _sheets(found: Evaluation) -> Iterator[Sheet]:
     )  # fmt: skip
     if found.losses is not None:
         yield _loss_matrix(found)
+    if found.anchors:
+        yield Sheet(
+            "n-grams (B1) under every split and view",
+            ("split", "view", "unit", "n", "AUROC", "balanced top-1", "same directory (S6)"),
+            tuple((r.split, r.view, r.unit, r.n, _figure(r.auroc), _figure(r.balanced),
+                   _share(r.same_directory)) for r in found.anchors),
+        )  # fmt: skip
     yield from _attribution(found)
     yield from _detection(found)
 
@@ -132,6 +139,13 @@ def _detection(found: Evaluation) -> Iterator[Sheet]:
                   for r in found.flagged),
         )  # fmt: skip
 
+    if found.changes:
+        yield Sheet(
+            "alarms over commits at known changes of convention",
+            ("change", "day", "kind", "rule", "reference", "before", "delay", "false before"),
+            tuple((r.what, r.day, r.kind, r.rule, r.n_reference, r.n_before,
+                   "none" if r.delay is None else r.delay, r.n_false) for r in found.changes),
+        )  # fmt: skip
     if found.ablation:
         yield Sheet(
             "taking cited routes away, against random alive ones of like energy",

@@ -217,7 +217,12 @@ def train_team_without(bench: Bench, slices: Slices, author: str) -> Adapter:
 
     shared, _ = keep_for_authors(slices.train, bench.config.adapter.author_share)
     train, dev = (Corpus(tuple(p for p in part if p.author != author)) for part in (shared, slices.dev))
-    return _train_team(bench, train, dev, {}, f"team without {author}")
+    return train_team_on(bench, train, dev, f"team without {author}")
+
+
+def train_team_on(bench: Bench, train: Corpus, dev: Corpus, name: str) -> Adapter:
+    """B on any code, stored under a name of its own."""
+    return _train_team(bench, train, dev, {}, name)
 
 
 def train_nulls(

@@ -1,1 +1,1 @@
-"""The phases of an evaluation; ``service.flows.evaluate`` composes them."""
+"""The phases of an evaluation; ``repository`` composes them, ``all`` runs a manifest."""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import Evaluation
-from service.flows.evaluate import evaluate
 from service.flows.evaluation.manifest import Manifest, RepositoryEntry, find_clone
 from service.flows.evaluation.people import evaluate_people
+from service.flows.evaluation.repository import evaluate
 from service.flows.evaluation.text import HistoryChoice
 from service.flows.training import Progress, Stage
 from service.settings import Settings
@@ -62,7 +62,7 @@ def evaluate_all(
 
 
 def _choice(entry: RepositoryEntry) -> HistoryChoice:
-    return HistoryChoice(entry.revision, entry.cut_seconds, entry.authors, entry.merged)
+    return HistoryChoice(entry.revision, entry.cut_seconds, entry.authors, entry.merged, entry.changes)
 
 
 def _named(stage: Stage, name: str) -> Stage:

@@ -13,8 +13,8 @@ from pathlib import Path
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import Evaluation
 from fingerprint.passage import Corpus, Passage
-from service.flows.evaluate import as_evaluation
 from service.flows.evaluation.manifest import Manifest, RepositoryEntry, find_clone
+from service.flows.evaluation.repository import as_evaluation
 from service.flows.evaluation.text import History, HistoryChoice, choose_material, read_history_of
 from service.flows.training import Progress, Stage
 from service.settings import Settings

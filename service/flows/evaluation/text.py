@@ -24,6 +24,7 @@ from fingerprint.evaluation.protocol import (
 )
 from fingerprint.passage import Corpus
 from service import ServiceError
+from service.flows.evaluation.manifest import Change
 from service.flows.ingest import ingest
 from service.flows.team import TeamChoice, agents_code, enrol
 from service.settings import Settings
@@ -36,12 +37,14 @@ class HistoryChoice:
     Attributes:
         rev: the newest commit. cut: seconds since the epoch; the test slice starts there, else by share.
         authors: keys who may take part; empty for everybody. merged: author key -> key of the same person.
+        changes: known changes of convention.
     """
 
     rev: str = "HEAD"
     cut: float | None = None
     authors: tuple[str, ...] = ()
     merged: Mapping[str, str] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,9 @@ def evaluate(
         FingerprintError: too little code, or a base that cannot be loaded.
     """
     from service.flows.evaluation.ablation import ablate_routes
+    from service.flows.evaluation.anchors import measure_anchors
     from service.flows.evaluation.attribution import attribute
+    from service.flows.evaluation.changes import find_changes
     from service.flows.evaluation.detection import detect
     from service.flows.evaluation.setup import loss_tables, set_up
     from service.flows.evaluation.unseen import detect_unseen
@@ -60,20 +62,24 @@ def evaluate(
     else:
         attribution, contrasts, nulls = [], [], []
         setup.notes.append("fewer than two authors stand on both sides of the cut: no attribution")
+    anchors = measure_anchors(setup)
     detection, flagged, drift = detect(setup)
     detection += detect_unseen(setup)
     ablation = ablate_routes(setup)
+    changes = find_changes(setup, choice.changes)
     return as_evaluation(
         setup,
         name or history.name,
         adapters=adapters,
         losses=losses,
+        anchors=tuple(anchors),
         attribution=tuple(attribution),
         contrasts=tuple(contrasts),
         null_attribution=tuple(nulls),
         detection=tuple(detection),
         flagged=tuple(flagged),
         ablation=tuple(ablation),
+        changes=tuple(changes),
         drift=drift,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from typer.testing import CliRunner
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import Evaluation
 from service import ServiceError
-from service.flows.evaluate import evaluate
 from service.flows.evaluation.all import evaluate_all
-from service.flows.evaluation.manifest import ManifestError, read_manifest
+from service.flows.evaluation.manifest import Change, ManifestError, read_manifest
+from service.flows.evaluation.repository import evaluate
+from service.flows.evaluation.text import HistoryChoice
 from service.flows.training import Stage
 from service.settings import Settings
 
@@ -39,13 +41,18 @@ def write(hand: str, n: int, rng: np.random.Generator) -> str:
     return "".join(parts)
 
 
-def make_repository(place: Path, hands: list[str], n_commits: int, seed: int) -> Path:
-    """A bare repository in which the hands take turns, one new file a commit, one commit a day."""
+def make_repository(
+    place: Path, hands: list[str], n_commits: int, seed: int, *, changed_at: int = 10**9
+) -> Path:
+    """A bare repository in which the hands take turns, one new file a commit, one commit a day.
+
+    From commit ``changed_at`` on everybody writes as Cid does.
+    """
     rng = np.random.default_rng(seed)
     stream = []
     for i in range(n_commits):
         hand = hands[i % len(hands)]
-        text = write(hand, 3, rng).encode()
+        text = write("Cid" if i >= changed_at else hand, 3, rng).encode()
         message = f"Add part {i}\n".encode()
         who = f"{hand} Example <{hand.lower()}@example.org> {START + i * DAY} +0000".encode()
         stream += [
@@ -149,6 +156,10 @@ def test_evaluation_end_to_end_and_again(
         assert systems[name, "hunk"].auroc.value == 1
     assert systems["per-author perplexity (B7, ALM)", "commit"].n == 16
     assert len(found.null_attribution) == 6
+    anchors = {(row.split, row.view): row for row in found.anchors if row.unit == "hunk"}
+    assert {view for _, view in anchors} == {"raw", "masked", "without comments"}
+    assert len(anchors) == 7
+    assert anchors["S3 time", "raw"].auroc.value == 1
     detectors = {(row.system, row.against, row.unit): row for row in found.detection}
     for unit in ("commit", "hunk"):
         assert detectors["n-grams, nearest five (B5)", "others.git", unit].auroc.value == 1
@@ -241,13 +252,6 @@ def test_a_manifest_is_evaluated_whole_and_found_again(
 ) -> None:
     team, others = repositories
 
-    def entry(name: str, place: Path, more: str) -> str:
-        tip = subprocess.run(
-            ["git", "-C", place, "rev-parse", "main"], capture_output=True, check=True
-        ).stdout
-        head = f'[[repositories]]\nname = "{name}"\nsource = "file://{place}"\nlanguage = "python"\n'
-        return f'{head}revision = "{tip.decode().strip()}"\n{more}\n'
-
     (tmp_path / "m.toml").write_text(
         'format = 1\nname = "two"\n' + entry("team", team, 'foreign = "others"\ncut = 2024-02-20')
         + entry("others", others, "is_evaluated = false")
@@ -263,6 +267,25 @@ def test_a_manifest_is_evaluated_whole_and_found_again(
     assert all(stage.is_stored for stage in stages if not stage.name.endswith("read history"))
     with pytest.raises(ManifestError, match="no repository 'third'"):
         list(evaluate_all(manifest, team.parent, settings, SMALL, only=("third",)))
+
+
+@pytest.mark.slow
+def test_a_change_of_convention_raises_the_alarm(base_directory: Path, tmp_path: Path) -> None:
+    repository = make_repository(tmp_path / "team.git", ["Ann", "Bob"], 150, 3, changed_at=100)
+    settings = Settings(home=tmp_path, base=str(base_directory), processes=1)
+    config = SMALL.model_copy(update={"n_null_sets": 0, "unseen_authors": 0})
+    days = [datetime.fromtimestamp(START + i * DAY, UTC).date() for i in (100, 78)]
+    changes = (Change(day=days[0], what="all as Cid"), Change(day=days[1], what="nothing", kind="rename"))
+    found = evaluate(repository, None, settings, config, choice=HistoryChoice(changes=changes)).changes
+    assert [row.what for row in found] == ["all as Cid"] * 4 + ["nothing"] * 4
+    assert all(row.n_before > 10 for row in found)
+    delays = {(row.what, row.rule): row.delay for row in found}
+    at_change = delays["all as Cid", "online p-values; Ville at 0.05"]
+    assert at_change is not None
+    assert at_change <= 25
+    # the second stream runs on into the change, 22 commits later; 19 commits are a thin fixed reference
+    assert all(delay is None or delay > 22 for (what, _), delay in delays.items() if what == "nothing")
+    assert all(row.n_false == 0 for row in found)
 
 
 def test_a_history_without_enough_code_says_what_to_do(
