@@ -53,8 +53,11 @@ def fit_author_dictionaries(
         FingerprintError: fewer than two authors.
     """
     present = present_authors(labels)
-    own = [_encode("\n".join(texts[i] for i in np.flatnonzero(labels == author))) for author in present]
-    return AuthorDictionaries(tuple(_cut(text, n_windows) for text in own), present, n_classes)
+    own: dict[int, list[str]] = {int(author): [] for author in present}
+    for text, author in zip(texts, labels, strict=True):
+        own[int(author)].append(text)
+    windows = tuple(_cut(_encode("\n".join(parts)), n_windows) for parts in own.values())
+    return AuthorDictionaries(windows, present, n_classes)
 
 
 def _encode(text: str) -> bytes:

@@ -72,9 +72,9 @@ def fit_author_trigrams(
         FingerprintError: fewer than two authors, or more than two million distinct tokens.
     """
     present = present_authors(labels)
-    own = {
-        int(author): [code_tokens(texts[i]) for i in np.flatnonzero(labels == author)] for author in present
-    }
+    own: dict[int, list[list[str]]] = {int(author): [] for author in present}
+    for text, author in zip(texts, labels, strict=True):
+        own[int(author)].append(code_tokens(text))
     vocabulary = _number(token for parts in own.values() for part in parts for token in part)
     n_bits = (len(vocabulary) + BOUNDARY).bit_length()
     models = tuple(
