@@ -18,7 +18,7 @@ from sklearn.covariance import ledoit_wolf
 from fingerprint import FingerprintError
 from fingerprint.config import Combination, DriftConfig
 from fingerprint.passage import Corpus
-from fingerprint.routing.combination import DEFAULT, combine
+from fingerprint.routing.combination import DEFAULT, RULES, combine
 from fingerprint.routing.extract import Measures
 from fingerprint.signature import TeamSignature
 
@@ -133,9 +133,19 @@ class Normaliser:
 
     @classmethod
     def of_team(cls, signature: TeamSignature) -> Normaliser:
-        """The normaliser of a signature, with its rule."""
+        """The normaliser of a signature, with its rule.
+
+        Raises:
+            FingerprintError: the signature is of another version.
+        """
+        rule = signature.facts.get("combination")
+        if rule not in RULES:
+            raise FingerprintError(
+                f"The team signature names the rule {rule!r}, this version knows {', '.join(RULES)}: "
+                "it was written by another version. Profile again."
+            )
         found = cls.from_readings(signature.readings, signature.facts["normaliser_languages"])
-        return replace(found, combination=signature.facts["combination"])
+        return replace(found, combination=rule)
 
     @classmethod
     def of_null(cls, signature: TeamSignature) -> Normaliser:

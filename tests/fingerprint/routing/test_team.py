@@ -6,9 +6,11 @@ import pytest
 from fingerprint import FingerprintError
 from fingerprint.config import DriftConfig
 from fingerprint.passage import Corpus, passage_from_lines
+from fingerprint.provenance import Provenance
 from fingerprint.routing.combination import RULES
 from fingerprint.routing.extract import Measures
 from fingerprint.routing.team import Normaliser, fit_moments, fit_normaliser, slice_team
+from fingerprint.signature import TeamSignature
 
 
 def joined(first: Measures, second: Measures) -> list[np.ndarray]:
@@ -85,6 +87,17 @@ def test_readings_round_trip() -> None:
     assert again.score(text) == pytest.approx(normaliser.score(text))
     with pytest.raises(FingerprintError, match="Profile again"):
         Normaliser.from_readings({}, ())
+
+
+def test_a_signature_of_another_version_is_refused() -> None:
+    normaliser, _ = fit_normaliser(synthetic(30, 1), DriftConfig())
+    facts = {"normaliser_languages": list(normaliser.languages), "combination": "far"}
+    provenance = Provenance("b", "r", "a", "c", "d", 0)
+    signature = TeamSignature(normaliser.to_readings(), {}, facts, provenance)
+    assert Normaliser.of_team(signature).combination == "far"
+    old = TeamSignature(signature.readings, {}, {"normaliser_languages": ["go"]}, provenance)
+    with pytest.raises(FingerprintError, match=r"names the rule None.*Profile again"):
+        Normaliser.of_team(old)
 
 
 def test_too_few_commits() -> None:
