@@ -49,6 +49,9 @@ def evaluate(
     authors_min: Annotated[
         int | None, typer.Option(min=1, help="Hunk samples an author needs before the cut.")
     ] = None,
+    unseen: Annotated[
+        int | None, typer.Option(min=0, help="Authors left out in turn; each costs a team adapter.")
+    ] = None,
     test_share: Annotated[
         float | None, typer.Option(min=0.05, max=0.8, help="Share of commits after the cut.")
     ] = None,
@@ -65,6 +68,7 @@ def evaluate(
 
     chosen = {
         "tokens": tokens, "n_null_sets": null_sets, "most_authors": authors, "least_samples": authors_min,
+        "unseen_authors": unseen,
         "slices": None if test_share is None else _slices(test_share),
     }  # fmt: skip
     config = _config(fast, {name: value for name, value in chosen.items() if value is not None})
