@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from fingerprint.config import Combination, DriftConfig
 from fingerprint.drift.power import draw_text
-from fingerprint.routing.combination import DEFAULT, RULES
+from fingerprint.routing.combination import DEFAULT, RULES, WITHOUT_FOREIGN_TEXT
 from fingerprint.routing.extract import Measures
 from fingerprint.routing.team import DevCommits, Normaliser
 
@@ -34,14 +34,16 @@ class Separation:
     error: float
 
     def choose(self, config: DriftConfig) -> Combination:
-        """The configured rule; else the first that no later one beats by more than the error."""
+        """The configured rule; else the best one, if it beats the design's by more than two errors.
+
+        Without foreign text: what every development repository chose.
+        """
         if config.combination is not None:
             return config.combination
-        chosen = DEFAULT
-        for rule, area in self.auroc.items():
-            if area > self.auroc[chosen] + self.error:
-                chosen = rule
-        return chosen
+        if not self.auroc:
+            return WITHOUT_FOREIGN_TEXT
+        best = max(self.auroc, key=lambda rule: self.auroc[rule])
+        return best if self.auroc[best] > self.auroc[DEFAULT] + 2 * self.error else DEFAULT
 
 
 def measure_separation(

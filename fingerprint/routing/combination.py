@@ -3,7 +3,7 @@
 Each takes the log-ratio (below zero: the team's adapter helps less than on the team's own code) and the
 distance of phi (above zero: farther from the team's mean than usual), both [n], and gives a score [n] that
 grows with drift. routing.md section 4 reads both on both sides; measured on real history that spends the
-alarm rate on commits that are *more* like the team than usual, so the one-sided rules come first.
+alarm rate on commits that are *more* like the team than usual; the one-sided rules do not.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ RULES: dict[Combination, Callable[[Scores, Scores], Scores]] = {
     "sum-of-squares": lambda log_ratio, distance: log_ratio**2 + distance**2,
     "max": lambda log_ratio, distance: np.maximum(np.abs(log_ratio), np.abs(distance)),
 }
-"""In order of preference: the first is the default, a later one must earn its place on dev."""
-DEFAULT: Combination = "low-log-ratio"
+DEFAULT: Combination = "sum-of-squares"
+"""The design's rule, which another must beat clearly on dev."""
+WITHOUT_FOREIGN_TEXT: Combination = "low-log-ratio"
+"""What to take where there is nothing to choose by: the rule of every development repository (README.md)."""
 assert tuple(RULES) == get_args(Combination)
 
 
