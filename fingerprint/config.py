@@ -66,7 +66,9 @@ class DriftConfig(_Frozen):
     """Longest window read at once; as in training."""
     batch_tokens: Annotated[int, Field(gt=0)] = 1024
     """Padded tokens per forward pass; changes speed and memory, not the result."""
-    commit_tokens: Annotated[int, Field(gt=0)] = 4_000
+    slice_commits: Annotated[int, Field(gt=0)] = 300
+    """Newest commits read of dev, calibration and held-out each: p-values down to .003 in bounded time."""
+    commit_tokens: Annotated[int, Field(gt=0)] = 2_000
     """Scored tokens read of one commit when calibrating: beyond, its size adds next to no precision."""
     integration_points: Annotated[int, Field(ge=1, le=64)] = 2
     """Gauss-Legendre nodes of phi; the same in calibration and review. On the embedded base the gap of a hunk

@@ -66,7 +66,7 @@ def build_team_signature(
     def measure(passages: Sequence[Passage]) -> Measures:
         return measure_passages(ModelPair(routed, zero, team_weights), passages, config, progress=progress)
 
-    capped = [cap_commits(slice_, config.commit_tokens) for slice_ in slices[1:]]
+    capped = [_capped(slice_, config) for slice_ in slices[1:]]
     measured = [measure(texts) for texts in capped]
     dev, calibration, held_out = (texts.by_group() for texts in measured)
     normaliser, dev_commits = fit_normaliser(dev, config)
@@ -94,6 +94,20 @@ def build_team_signature(
         provenance,
         tuple(authors),
     )
+
+
+def measured_code(parts: Sequence[Corpus], config: DriftConfig) -> list[Passage]:
+    """What build_team_signature reads of a team's own dev, calibration and held-out code."""
+    return [passage for part in parts for passage in _capped(part, config)]
+
+
+def _capped(corpus: Corpus, config: DriftConfig) -> list[Passage]:
+    return cap_commits(newest_commits(corpus, config.slice_commits), config.commit_tokens)
+
+
+def newest_commits(corpus: Corpus, most: int) -> Corpus:
+    """At most so many commits, those that begin last."""
+    return corpus if len(corpus.groups) <= most else corpus.where_groups(corpus.groups[-most:])
 
 
 def cap_commits(corpus: Corpus, n_tokens: int) -> list[Passage]:

@@ -37,6 +37,7 @@ def estimate_profile(
     """
     from fingerprint.adapters.population import count_population, keep_for_authors
     from fingerprint.adapters.train import estimate_cost
+    from fingerprint.drift.reference import measured_code
 
     bench, plan = prepare(repository, settings, config, choice, report)
     adapter, slices = config.adapter, plan.slices
@@ -66,7 +67,7 @@ def estimate_profile(
             CostRow("null team", adapter.team_tokens, adapter.team_tokens, adapter.team_tokens * per_token)
         )
     rows.append(CostRow(f"null authors ({n_nulls})", 0, n_nulls * budget, n_nulls * budget * per_token))
-    measured = sum(len(p.marked) // 4 for c in (slices.dev, slices.calibration, slices.held_out) for p in c)
+    measured = sum(len(passage.marked) // 4 for passage in measured_code(slices.measured, config.drift))
     seconds = measured * per_token * _MEASURE_SHARE * config.drift.integration_points
     rows.append(CostRow("team signature", measured, measured, seconds * (1 + (config.n_null_sets > 0))))
     return rows

@@ -62,7 +62,7 @@ def profile(
 
 def _make_team_signature(bench: Bench, plan: Plan, trained: Trained) -> str:
     """Measure dev, calibration and held-out; returns the artifact's digest."""
-    from fingerprint.drift.reference import build_team_signature
+    from fingerprint.drift.reference import build_team_signature, measured_code
     from fingerprint.routing.team import TeamSlices
 
     slices, drift = plan.slices, bench.config.drift
@@ -73,8 +73,7 @@ def _make_team_signature(bench: Bench, plan: Plan, trained: Trained) -> str:
     )  # fmt: skip
 
     def write(directory: Path) -> None:
-        measured = (slices.dev, slices.calibration, slices.held_out)
-        n_tokens = sum(len(passage.marked) for corpus in measured for passage in corpus) / 4
+        n_tokens = sum(len(passage.marked) for passage in measured_code(slices.measured, drift)) / 4
         signature = build_team_signature(
             TeamSlices(slices.train, slices.dev, slices.calibration, slices.held_out), routed=bench.routed,
             team_weights=trained.team.state, config=drift, provenance=bench.provenance(slices.digest),

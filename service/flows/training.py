@@ -58,6 +58,11 @@ class Slices:
     held_out: Corpus
     digest: str
 
+    @property
+    def measured(self) -> tuple[Corpus, Corpus, Corpus]:
+        """The slices that nothing is trained on."""
+        return self.dev, self.calibration, self.held_out
+
     @classmethod
     def of(cls, train: Corpus, dev: Corpus, calibration: Corpus, held_out: Corpus) -> Slices:
         """Slices and the digest of them all."""

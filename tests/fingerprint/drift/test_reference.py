@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fingerprint import FingerprintError
-from fingerprint.drift.reference import build_team_signature, calibration_cells, cap_commits
+from fingerprint.drift.reference import build_team_signature, calibration_cells, cap_commits, newest_commits
 from fingerprint.passage import Corpus, passage_from_lines
 from fingerprint.routing.extract import Measures
 from fingerprint.routing.team import Normaliser, TeamSlices
@@ -44,6 +44,15 @@ def test_cells_leave_small_commits_out() -> None:
     )  # fmt: skip
     cells = calibration_cells(measures, np.array([1.0, 2.0, 3.0]), 60)
     assert {name: values.tolist() for name, values in cells.items()} == {"all": [1.0, 3.0], "go": [1.0, 3.0]}
+
+
+def test_of_a_long_slice_the_newest_commits_are_measured() -> None:
+    corpus = Corpus.of(
+        passage_from_lines([(True, "x")], path="a", language="python", group=f"c{i}", written_at=float(i))
+        for i in range(9)
+    )
+    assert newest_commits(corpus, 3).groups == ("c6", "c7", "c8")
+    assert newest_commits(corpus, 9) is corpus
 
 
 def test_huge_commits_are_capped() -> None:
