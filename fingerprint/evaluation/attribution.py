@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from fingerprint.evaluation.protocol import Sample
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
-from fingerprint.routing.scan import scan
+from fingerprint.routing.scan import StackedDifferences, scan
 
 Progress = Callable[[int], None]
 """Called with the number of tokens just done."""
@@ -96,6 +96,10 @@ def alm_scores(
     return own / np.maximum(n_scored, 1)[:, None]
 
 
+SAMPLES_AT_ONCE = 64
+"""Samples scanned together: enough to batch their rows by length and to read every D once for all of them."""
+
+
 def scan_samples(
     routed: RoutedModel,
     team: RouteWeights,
@@ -109,10 +113,13 @@ def scan_samples(
     All source positions count, so that the sum over sites is the first-order log p_author - log p_team.
     """
     found = np.zeros((len(read.n_scored), len(differences), len(routed.sites)))
-    for index in np.flatnonzero(read.n_scored):
-        rows = [read.rows[i] for i in np.flatnonzero(read.owner == index)]
-        one = scan(routed, team, rows)
-        for k, difference in enumerate(differences):
-            found[index, k] = one.by_route(difference).sum(axis=1) / one.n_scored
+    stacked = StackedDifferences.of({str(k): difference for k, difference in enumerate(differences)})
+    scored = np.flatnonzero(read.n_scored) if differences else np.zeros(0, dtype=int)
+    for start in range(0, len(scored), SAMPLES_AT_ONCE):
+        chosen = scored[start : start + SAMPLES_AT_ONCE]
+        at = np.flatnonzero(np.isin(read.owner, chosen))
+        rows = [read.rows[i] for i in at]
+        here = scan(routed, team, rows, np.searchsorted(chosen, read.owner[at]))
+        found[chosen] = here.by_site(stacked) / here.n_scored[:, None, None]
         progress(sum(len(row) for row in rows))
     return found
