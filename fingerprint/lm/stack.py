@@ -26,6 +26,8 @@ from fingerprint.lm.tokens import Batch, causal_model, full_batch, target_log_pr
 _ATTENTION = "rows_of_slots"
 _CAUSAL = frozenset({"scaling", "dropout", "is_causal", "layout", "position_ids", "use_cache"})
 """What a decoder may tell its attention function without asking for more than causal attention."""
+_CACHED_SCORES = 1 << 20
+"""Attention scores computed at once on a CPU: 8 rows of 512 tokens at once were slower than one by one."""
 
 
 class NotStackableError(FingerprintError):
@@ -255,16 +257,27 @@ def _attend(
             "rows side by side have plain causal attention."
         )
     scaling = options.get("scaling") or query.shape[-1] ** -0.5
-    shapes = layout.shapes
-    if layout.is_even:
-        rows, columns = shapes[0]
-        shapes = ((len(shapes) * rows, columns),)
+    shapes = _chunks(layout, query)
     split = [x.split([rows * columns for rows, columns in shapes], 2) for x in (query, key, value)]
     found = [
         _attend_rows(_rows(q, *shape), _rows(k, *shape), _rows(v, *shape), scaling, layout)
         for shape, q, k, v in zip(shapes, *split, strict=True)
     ]
     return torch.cat(found, 1) if len(found) > 1 else found[0], None
+
+
+def _chunks(layout: SlotLayout, query: Float[Tensor, "1 h m d"]) -> list[tuple[int, int]]:
+    """Blocks of rows to attend to at once: like slots together; on a CPU no more than its cache holds."""
+    shapes = list(layout.shapes)
+    if layout.is_even:
+        shapes = [(len(shapes) * shapes[0][0], shapes[0][1])]
+    if query.device.type != "cpu":
+        return shapes
+    found: list[tuple[int, int]] = []
+    for rows, columns in shapes:
+        most = max(1, _CACHED_SCORES // (query.shape[1] * columns**2))
+        found += [(min(most, rows - start), columns) for start in range(0, rows, most)]
+    return found
 
 
 def _rows(x: Float[Tensor, "1 h m d"], rows: int, columns: int) -> Float[Tensor, "b h t d"]:
