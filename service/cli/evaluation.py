@@ -14,6 +14,17 @@ if TYPE_CHECKING:
     from fingerprint.evaluation.results import Evaluation
     from service.settings import Settings
 
+Tokens = Annotated[
+    int | None, typer.Option(min=1, help="Scored tokens an author; the team gets twice as many.")
+]
+NullSets = Annotated[int | None, typer.Option(min=0, help="Sets of adapters of shuffled authors.")]
+Authors = Annotated[int | None, typer.Option(min=2, help="Authors at most.")]
+LeastSamples = Annotated[int | None, typer.Option(min=1, help="Hunk samples an author needs before the cut.")]
+Unseen = Annotated[
+    int | None, typer.Option(min=0, help="Authors left out in turn; each costs a team adapter.")
+]
+TestShare = Annotated[float | None, typer.Option(min=0.05, max=0.8, help="Share of commits after the cut.")]
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
@@ -39,22 +50,12 @@ def evaluate(
     foreign: Annotated[
         Path | None, typer.Option(help="Another git repository: foreign diffs, and the null team.")
     ] = None,
-    tokens: Annotated[
-        int | None, typer.Option(min=1, help="Scored tokens an author; the team gets twice as many.")
-    ] = None,
-    null_sets: Annotated[
-        int | None, typer.Option(min=0, help="Sets of adapters of shuffled authors.")
-    ] = None,
-    authors: Annotated[int | None, typer.Option(min=2, help="Authors at most.")] = None,
-    authors_min: Annotated[
-        int | None, typer.Option(min=1, help="Hunk samples an author needs before the cut.")
-    ] = None,
-    unseen: Annotated[
-        int | None, typer.Option(min=0, help="Authors left out in turn; each costs a team adapter.")
-    ] = None,
-    test_share: Annotated[
-        float | None, typer.Option(min=0.05, max=0.8, help="Share of commits after the cut.")
-    ] = None,
+    tokens: Tokens = None,
+    null_sets: NullSets = None,
+    authors: Authors = None,
+    authors_min: LeastSamples = None,
+    unseen: Unseen = None,
+    test_share: TestShare = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="30,000 tokens an author, one null set, smaller caps.")
     ] = False,
