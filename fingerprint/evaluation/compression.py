@@ -65,10 +65,9 @@ def _encode(text: str) -> bytes:
 
 
 def _cut(text: bytes, n_windows: int) -> tuple[bytes, ...]:
-    """Windows from the end backwards; a short last one only when it is the only one."""
-    ends = range(len(text), 0, -WINDOW)[:n_windows]
-    windows = [text[max(end - WINDOW, 0) : end] for end in ends]
-    return tuple(window for window in windows if len(window) == WINDOW) or tuple(windows) or (b"",)
+    """Windows from the end backwards; the last may be shorter, and of no text it is empty."""
+    ends = range(max(len(text), 1), 0, -WINDOW)[:n_windows]
+    return tuple(text[max(end - WINDOW, 0) : end] for end in ends)
 
 
 def _compressed_sizes(data: Sequence[bytes], window: bytes) -> list[int]:

@@ -19,23 +19,25 @@ from jaxtyping import Float, Int
 from sklearn.ensemble import ExtraTreesClassifier
 
 from fingerprint.evaluation.baselines import author_columns, present_authors
+from fingerprint.evaluation.ngram_lm import OPERATOR
 
 NO_OCCASION = -1.0
 TAB = 4
 """Columns of a tab."""
 
 # A block comment or a docstring that the text does not close ends with its line: hunks are cut anywhere.
+# The language is not known: Python's // reads as a comment; # begins one unless Rust or C means otherwise.
 _LEXEME = re.compile(
     r"""
-      (?P<comment> //[^\n]* | \#(?!!?\[|include\b|define\b|if|end)[^\n]* | /\*.*?\*/ | /\*[^\n]* )
+      (?P<comment> //[^\n]* | (?<![.\w])\#(?!!?\[|include\b|define\b|if|end)[^\n]* | /\*.*?\*/ | /\*[^\n]* )
     | (?P<docstring> [rRbBuUfF]{0,2}(?: \"{3}.*?\"{3} | '{3}.*?'{3} | \"{3}[^\n]* | '{3}[^\n]* ) )
     | (?P<lifetime> (?<=[<&+])'[a-z_]\w*\b(?!') | '(?:static|_)\b(?!') )
     | (?P<string> [rRbBuUfF]{0,2}(?: "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | `(?:\\.|[^`\\])*` ) )
     | (?P<number> \d(?:[eE][+-]\d|[\w.])* )
     | (?P<word> [^\W\d]\w* )
-    | (?P<operator> \.\.\.|<<=|>>=|\*\*=|//=|===|!==|\?\?=|[-+*/%&|^!=<>:]=|->|=>|::|\?\.|\?\?|&&|\|\|
-                    |\+\+|--|<<|>>|\*\*|<-|[^\w\s] )
-    """,
+    | (?P<operator> """
+    + OPERATOR
+    + ")",
     re.VERBOSE | re.DOTALL,
 )
 

@@ -21,11 +21,15 @@ ORDER = 3
 UNKNOWN, BOUNDARY = 0, 1
 """Ids of a token outside the vocabulary, and of what stands ORDER - 1 times before every text."""
 
+OPERATOR = (
+    r"(?:\.\.\.|===|!==|<<=|>>=|\*\*=|//=|\?\?=|[-+*/%&|^!=<>:]=|->|=>|<-|::|\?\.|\?\?|&&|\|\||\+\+|--|<<|>>|\*\*|//"
+    r"|[^\w\s])"
+)
+"""One operator or punctuation mark of any language, the longest first."""
+
 _TOKEN = re.compile(
     r"\n|^[ \t]+(?=\S)"  # line ends and indentation are layout; other white space says nothing here
-    r"|[^\W\d]\w*|\d[\w.]*"
-    r"|\.\.\.|===|!==|<<=|>>=|\*\*=|//=|[-+*/%&|^!=<>:]=|->|=>|::|\?\.|\?\?|&&|\|\||\+\+|--|<<|>>|\*\*|//"
-    r"|[^\w\s]",
+    r"|[^\W\d]\w*|\d[\w.]*|" + OPERATOR,
     re.MULTILINE,
 )
 

@@ -32,7 +32,7 @@ def test_a_score_is_the_size_that_zlib_gives() -> None:
 
 def test_every_window_is_tried_newest_first() -> None:
     old, new, other = (random_lines(seed, WINDOW + 41) for seed in range(3))
-    texts, labels = [old[:WINDOW], new[: WINDOW - 1], other], np.array([0, 0, 1])
+    texts, labels = [old[:WINDOW], new[: WINDOW - 1], other[:99]], np.array([0, 0, 1])
     both, newest = (fit_author_dictionaries(texts, labels, 2, n_windows=n) for n in (2, 1))
     assert [len(own) for own in both.windows] == [2, 1]
     assert both.windows[0] == ((("\n" + new)[:WINDOW]).encode(), old[:WINDOW].encode())

@@ -79,7 +79,7 @@ def test_rates_of_a_text_counted_by_hand() -> None:
     [
         ("const f = (a) => { return `x ${a}`; };\n", "keyword const", 0.25),  # const f a return
         ("x: &'a str = y.map(|z| z + 1);\n", "strings", 0.0),  # a lifetime is no string
-        ("#[derive(Debug)]\n#include <x>\n", "comments", 0.0),
+        ("#[derive(Debug)]\n#include <x>\nthis.#y = 1\n", "comments", 0.0),
         ('"""an unclosed docstring\ncode = 1\n', "line is assignment", 0.5),
         ("def f(\n    a,\n    b,\n) -> None:\n", "trailing comma", 1.0),
         ("def f(\n    a,\n    b\n):\n", "trailing comma", 0.0),
