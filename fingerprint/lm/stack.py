@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AttentionInterface, PreTrainedModel
@@ -55,7 +55,7 @@ class SlotLayout:
         """Whether all slots have the same block."""
         return len(set(self.shapes)) == 1
 
-    def mask(self, columns: int, like: Tensor) -> Float[Tensor, "t t"]:
+    def mask(self, columns: int, like: Float[Tensor, ...]) -> Float[Tensor, "t t"]:
         """-inf above the diagonal, made once a batch."""
         if columns not in self.masks:
             whole = torch.full((columns, columns), float("-inf"), dtype=like.dtype, device=like.device)
@@ -134,7 +134,7 @@ class StackedModel:
         Args:
             up: B of every site, [n, d_out, r].
         """
-        parts = self.log_probs(up, batch)[0].split(batch.layout.sizes)
+        parts = self.log_probs(up, batch).squeeze(0).split(batch.layout.sizes)
         return -torch.stack([part.sum() for part in parts]) / batch.n_scored.clamp(min=1)
 
     def log_probs(self, up: Mapping[str, Tensor], batch: SlotBatch) -> Float[Tensor, "1 m"]:
@@ -159,7 +159,9 @@ class _StackedLinear(nn.Module):
     up: Tensor
     layout: SlotLayout
 
-    def __init__(self, linear: nn.Module, down: Tensor, scale: float, dtype: torch.dtype) -> None:
+    def __init__(
+        self, linear: nn.Module, down: Float[Tensor, "r d_in"], scale: float, dtype: torch.dtype
+    ) -> None:
         super().__init__()
         assert isinstance(linear, nn.Linear)
         self.weight, self.down = linear.weight.detach().to(dtype), down.detach().to(dtype)
@@ -167,9 +169,9 @@ class _StackedLinear(nn.Module):
         self.scale = scale
 
     def forward(self, x: Float[Tensor, "1 m d_in"]) -> Float[Tensor, "1 m d_out"]:
-        out = _SlotProducts.apply(x[0].to(self.weight.dtype), self.up, self)
+        out = _SlotProducts.apply(x.squeeze(0).to(self.weight.dtype), self.up, self)
         assert isinstance(out, Tensor)
-        return out[None]
+        return out.unsqueeze(0)
 
 
 class _SlotProducts(torch.autograd.Function):
@@ -243,7 +245,7 @@ def _attend(
     query: Float[Tensor, "1 h m d"],
     key: Float[Tensor, "1 k m d"],
     value: Float[Tensor, "1 k m d"],
-    attention_mask: Tensor | None,
+    attention_mask: Shaped[Tensor, ...] | None,
     **options: Any,
 ) -> tuple[Float[Tensor, "1 m h d"], None]:
     """Causal attention within each row: an attention function of transformers."""
@@ -282,7 +284,7 @@ def _chunks(layout: SlotLayout, query: Float[Tensor, "1 h m d"]) -> list[tuple[i
 
 def _rows(x: Float[Tensor, "1 h m d"], rows: int, columns: int) -> Float[Tensor, "b h t d"]:
     """Rows on the batch axis."""
-    return x[0].unflatten(1, (rows, columns)).transpose(0, 1)
+    return x.squeeze(0).unflatten(1, (rows, columns)).transpose(0, 1)
 
 
 def _attend_rows(
@@ -307,4 +309,4 @@ def _attend_rows(
         scores = query @ key.transpose(2, 3) * scaling
         weights = torch.softmax(scores + layout.mask(query.shape[2], scores), -1, dtype=torch.float32)
         out = weights.to(value.dtype) @ value
-    return out.transpose(1, 2).flatten(0, 1)[None]
+    return out.transpose(1, 2).flatten(0, 1).unsqueeze(0)
