@@ -256,7 +256,9 @@ def _block_tokens(runs: Sequence[_Run]) -> int:
 
 def _step(stacked: StackedModel, runs: Sequence[_Run]) -> None:
     """One optimiser step of every run."""
-    batch = stack_blocks([run.plan.batch(run.state.step) for run in runs]).to(stacked.routed.device)
+    device = stacked.routed.device
+    blocks = [run.plan.batch(run.state.step) for run in runs]
+    batch = stack_blocks(blocks, level=device.type != "cpu").to(device)
     shapes = runs[0].shapes
     vectors = torch.stack([run.vector for run in runs]).to(stacked.dtype)
     parts = vectors.split([shape.numel() for shape in shapes.values()], 1)

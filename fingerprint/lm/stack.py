@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -39,21 +39,24 @@ class SlotLayout:
     """Where the rows of each slot lie on the token axis.
 
     Attributes:
-        shapes: (rows, columns) of every slot's block, in order. masks: additive causal masks by length.
+        shapes: (rows, columns) of every slot's block, in order. sizes: tokens of every slot, with what pads
+            it. masks: additive causal masks by length.
     """
 
     shapes: tuple[tuple[int, int], ...]
-    masks: dict[int, Tensor]
+    sizes: tuple[int, ...]
+    masks: dict[int, Tensor] = field(default_factory=dict)
 
     @property
-    def sizes(self) -> list[int]:
-        """Tokens of every slot."""
-        return [rows * columns for rows, columns in self.shapes]
+    def is_level(self) -> bool:
+        """Whether all slots are of one size."""
+        return len(set(self.sizes)) == 1
 
     @property
     def is_even(self) -> bool:
-        """Whether all slots have the same block."""
-        return len(set(self.shapes)) == 1
+        """Whether all slots have the same block and nothing is padded."""
+        rows, columns = self.shapes[0]
+        return len(set(self.shapes)) == 1 and self.is_level and self.sizes[0] == rows * columns
 
     def mask(self, columns: int, like: Float[Tensor, ...]) -> Float[Tensor, "t t"]:
         """-inf above the diagonal, made once a batch."""
@@ -83,16 +86,26 @@ class SlotBatch:
         return SlotBatch(there, self.positions.to(device), self.layout, self.n_scored.to(device))
 
 
-def stack_blocks(blocks: Sequence[Batch]) -> SlotBatch:
-    """Lay the rows of the blocks end to end."""
+def stack_blocks(blocks: Sequence[Batch], *, level: bool = False) -> SlotBatch:
+    """Lay the rows of the blocks end to end.
+
+    Args:
+        level: pad every slot to the longest, so that one batched product serves them all: on a GPU a launch
+            for every slot costs more than padding, on a CPU less.
+    """
     shapes = tuple((block.ids.shape[0], block.ids.shape[1]) for block in blocks)
-    ids, mask, scored = (
-        torch.cat([getattr(block, name).reshape(1, -1) for block in blocks], 1)
-        for name in ("ids", "mask", "scored")
-    )
-    positions = torch.cat([torch.arange(columns).repeat(rows) for rows, columns in shapes])[None]
+    sizes = tuple(rows * columns for rows, columns in shapes)
+    if level:
+        sizes = (max(sizes),) * len(sizes)
+
+    def end_to_end(parts: Sequence[Tensor]) -> Tensor:
+        flat = [F.pad(x.reshape(-1), (0, size - x.numel())) for x, size in zip(parts, sizes, strict=True)]
+        return torch.cat(flat).unsqueeze(0)
+
+    ids, mask, scored = (end_to_end([getattr(b, name) for b in blocks]) for name in ("ids", "mask", "scored"))
+    positions = end_to_end([torch.arange(columns).expand(rows, columns) for rows, columns in shapes])
     n_scored = torch.stack([block.scored.sum() for block in blocks])
-    return SlotBatch(Batch(ids, mask, scored), positions, SlotLayout(shapes, {}), n_scored)
+    return SlotBatch(Batch(ids, mask, scored), positions, SlotLayout(shapes, sizes), n_scored)
 
 
 class StackedModel:
@@ -208,9 +221,9 @@ class _SlotProducts(torch.autograd.Function):
 def _by_slot(
     layout: SlotLayout, rows: Sequence[Float[Tensor, "m _"]], states: Sequence[Float[Tensor, "n _ r"]]
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Views of tokens [k, m / k, d] and states [k, d, r]: all n slots at once if like, else one by one."""
+    """Views of tokens [k, m / k, d] and states [k, d, r]: all n slots at once if level, else one by one."""
     n = len(layout.shapes)
-    if layout.is_even:
+    if layout.is_level:
         yield (*(x.view(n, len(x) // n, x.shape[1]) for x in rows), *states)
         return
     split = [x.split(layout.sizes) for x in rows]
@@ -259,7 +272,7 @@ def _attend(
             "rows side by side have plain causal attention."
         )
     scaling = options.get("scaling") or query.shape[-1] ** -0.5
-    shapes = _chunks(layout, query)
+    shapes = _pieces(layout, query)
     split = [x.split([rows * columns for rows, columns in shapes], 2) for x in (query, key, value)]
     found = [
         _attend_rows(_rows(q, *shape), _rows(k, *shape), _rows(v, *shape), scaling, layout)
@@ -268,15 +281,24 @@ def _attend(
     return torch.cat(found, 1) if len(found) > 1 else found[0], None
 
 
-def _chunks(layout: SlotLayout, query: Float[Tensor, "1 h m d"]) -> list[tuple[int, int]]:
-    """Blocks of rows to attend to at once: like slots together; on a CPU no more than its cache holds."""
-    shapes = list(layout.shapes)
+def _pieces(layout: SlotLayout, query: Float[Tensor, "1 h m d"]) -> list[tuple[int, int]]:
+    """(rows, columns) to attend to at once: even slots together, padding as rows of one token.
+
+    On a CPU no more than its cache holds.
+    """
     if layout.is_even:
-        shapes = [(len(shapes) * shapes[0][0], shapes[0][1])]
+        (rows, columns), n = layout.shapes[0], len(layout.shapes)
+        blocks = [(n * rows, columns)]
+    else:
+        padding = [
+            size - rows * columns for size, (rows, columns) in zip(layout.sizes, layout.shapes, strict=True)
+        ]
+        pairs = zip(layout.shapes, padding, strict=True)
+        blocks = [piece for shape, n_pad in pairs for piece in (shape, (n_pad, 1)) if piece[0]]
     if query.device.type != "cpu":
-        return shapes
+        return blocks
     found: list[tuple[int, int]] = []
-    for rows, columns in shapes:
+    for rows, columns in blocks:
         most = max(1, _CACHED_SCORES // (query.shape[1] * columns**2))
         found += [(min(most, rows - start), columns) for start in range(0, rows, most)]
     return found

@@ -51,26 +51,32 @@ def side_by_side(states):
 
 UNEQUAL = [[0], [1, 4], [2, 3, 5]]
 EQUAL = [[0, 2], [2, 0], [0, 2]]
+layouts = pytest.mark.parametrize(
+    ("blocks", "level"),
+    [(UNEQUAL, False), (UNEQUAL, True), (EQUAL, False)],
+    ids=["unequal", "unequal, made level", "equal"],
+)
 
 
-@pytest.mark.parametrize("blocks", [UNEQUAL, EQUAL], ids=["unequal", "equal"])
-def test_every_slot_reads_as_it_would_alone(routed, states, windows, blocks):
-    batch = stack_blocks([pad_batch(windows, block) for block in blocks])
+@layouts
+def test_every_slot_reads_as_it_would_alone(routed, states, windows, blocks, level):
+    batch = stack_blocks([pad_batch(windows, block) for block in blocks], level=level)
     assert batch.layout.is_even == (blocks is EQUAL)
+    assert batch.layout.is_level == (level or blocks is EQUAL)
     together = StackedModel(routed).log_probs(side_by_side(states), batch)[0].split(batch.layout.sizes)
     for state, block, found, shape in zip(states, blocks, together, batch.layout.shapes, strict=True):
         with routed.at(state, state, 0.0):
             alone = scored_log_probs(routed, [windows[i] for i in block])
-        for row, i, expected in zip(found.view(shape), block, alone, strict=True):
+        for row, i, expected in zip(found[: shape[0] * shape[1]].view(shape), block, alone, strict=True):
             seen = row[: len(windows[i])][torch.from_numpy(windows[i].scored)]
             np.testing.assert_allclose(seen.detach().numpy(), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("blocks", [UNEQUAL, EQUAL], ids=["unequal", "equal"])
-def test_every_gradient_is_that_of_peft_alone(routed, states, windows, blocks):
+@layouts
+def test_every_gradient_is_that_of_peft_alone(routed, states, windows, blocks, level):
     up = {site: b.requires_grad_() for site, b in side_by_side(states).items()}
     rows = [pad_batch(windows, block) for block in blocks]
-    losses = StackedModel(routed).losses(up, stack_blocks(rows))
+    losses = StackedModel(routed).losses(up, stack_blocks(rows, level=level))
     losses.sum().backward()
     for n, (state, batch) in enumerate(zip(states, rows, strict=True)):
         model = plain_peft(routed, state)
