@@ -12,9 +12,8 @@ An identifier becomes its length, leading underscores, shape and trailing unders
   ``d`` __dunder__, ``o`` no cased letter, nothing for underscores alone. A ``$`` in front stays.
 
 Literals and comments become ``0n`` number, ``0t`` string, ``0d`` docstring, ``0r`` regular expression and
-``0c`` comment: one a line, so that lines stay lines. Quotes, string prefixes and comment signs (``#`` or
-``//``) stay visible: which of them is used is layout, settled by formatters where there are any, and tells
-no topic.
+``0c`` comment: one a line, so that lines stay lines. Quotes, string prefixes and comment signs stay visible:
+which of them is used is layout, settled by formatters where there are any, and tells no topic.
 """
 
 from __future__ import annotations

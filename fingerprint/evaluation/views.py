@@ -8,21 +8,17 @@ on the passages that all of them have (``Viewed.kept``).
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from fingerprint import FingerprintError
-from fingerprint.evaluation.lexing import Family, family_of
+from fingerprint.evaluation.formatted import format_passages
+from fingerprint.evaluation.lexing import Family
 from fingerprint.evaluation.masking import Edit, mask_edits
 from fingerprint.evaluation.parts import Kind, Part, parts_of
+from fingerprint.evaluation.rewriting import NoViewError, read_family, rewrite, stretches_of
 from fingerprint.passage import Passage
-
-
-class NoViewError(FingerprintError):
-    """A passage has no such view; the message is the reason that is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +38,15 @@ class Viewed:
     kept: tuple[int, ...]
 
 
-def raw(passage: Passage) -> Passage:
-    """The passage itself."""
-    return passage
-
-
 def masked(passage: Passage) -> Passage:
     """S7: keywords, operators, punctuation, white space and lines stay; masking.py shows the rest's markers.
 
     Raises:
         NoViewError: no lexer for the language, or nothing marked.
     """
-    family = _family(passage)
+    family = read_family(passage)
     edits: list[Edit] = []
-    for start, end in _stretches(passage):
+    for start, end in stretches_of(passage):
         text = passage.text[start:end]
         found = mask_edits(text, _parts(text, family), family)
         edits += [(start + first, start + last, mark) for first, last, mark in found]
@@ -71,20 +62,13 @@ def without_comments(passage: Passage) -> Passage:
     Raises:
         NoViewError: no lexer for the language, or nothing marked remains.
     """
-    family = _family(passage)
+    family = read_family(passage)
     edits: list[Edit] = []
-    for start, end in _stretches(passage):
+    for start, end in stretches_of(passage):
         text = passage.text[start:end]
         gone = [(p.start, p.end) for p in _parts(text, family) if p.kind in {Kind.COMMENT, Kind.DOCSTRING}]
         edits += [(start + first, start + last, "") for first, last in _whole_lines(text, gone)]
     return rewrite(passage, edits)
-
-
-def _family(passage: Passage) -> Family:
-    family = family_of(passage.path)
-    if family is None:
-        raise NoViewError(f"no lexer for {PurePosixPath(passage.path).suffix or 'files without suffix'}")
-    return family
 
 
 def _parts(text: str, family: Family) -> list[Part]:
@@ -92,16 +76,6 @@ def _parts(text: str, family: Family) -> list[Part]:
     if parts is None:
         raise NoViewError(f"the lexer of {family.name} loses text")
     return parts
-
-
-def _stretches(passage: Passage) -> list[tuple[int, int]]:
-    """The ranges that are code: the header's section, and the body with each line end."""
-    if not passage.text.startswith("@@"):
-        return [(0, len(passage.text))]
-    header = passage.text.partition("\n")[0]
-    sign = f"@@ {PurePosixPath(passage.path).suffix}".rstrip()
-    section = len(sign) if header.startswith(sign) else len("@@")
-    return [(section, len(header)), (len(header), len(passage.text))]
 
 
 def _whole_lines(text: str, gone: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -133,63 +107,34 @@ def _joined(text: str, gone: Sequence[tuple[int, int]]) -> list[tuple[int, int]]
     return joined
 
 
-def rewrite(passage: Passage, edits: Sequence[Edit]) -> Passage:
-    """Apply edits, disjoint and in order, to the text; the spans follow.
-
-    Raises:
-        NoViewError: the spans hold nothing but white space afterwards.
-    """
-    pieces, at, length = [], 0, 0
-    rows = [(0, 0, 0, 0)]  # old start and end, new start and end
-    for start, end, text in edits:
-        pieces += (passage.text[at:start], text)
-        length += start - at + len(text)
-        rows.append((start, end, length - len(text), length))
-        at = end
-    starts = [row[0] for row in rows]
-
-    def moved(place: int, *, is_end: bool) -> int:
-        start, end, new_start, new_end = rows[bisect_right(starts, place) - 1]
-        if place >= end:
-            return new_end + place - end
-        return new_end if is_end and place > start else new_start
-
-    spans = ((moved(start, is_end=False), moved(end, is_end=True)) for start, end in passage.spans)
-    return with_spans(passage, "".join((*pieces, passage.text[at:])), spans)
-
-
-def with_spans(passage: Passage, text: str, spans: Iterable[tuple[int, int]]) -> Passage:
-    """The passage with another text; spans that touch become one, empty ones go.
-
-    Raises:
-        NoViewError: the spans hold nothing but white space.
-    """
-    joined: list[tuple[int, int]] = []
-    for start, end in spans:
-        if joined and start <= joined[-1][1]:
-            start = joined.pop()[0]
-        if end > start:
-            joined.append((start, end))
-    if not any(text[start:end].strip() for start, end in joined):
-        raise NoViewError("nothing marked remains")
-    return replace(passage, text=text, spans=tuple(joined))
-
-
 # ----------------------------------------------------------------------------------------- all of them
 
-_RULES: dict[str, Callable[[Passage], Passage]] = {
-    "raw": raw,
-    "masked": masked,
-    "without comments": without_comments,
+Rule = Callable[[Sequence[Passage]], list[Passage | str]]
+"""Each passage seen through a view, or the reason why it has none."""
+
+
+def _each(rule: Callable[[Passage], Passage]) -> Rule:
+    def view(passage: Passage) -> Passage | str:
+        try:
+            return rule(passage)
+        except NoViewError as reason:
+            return str(reason)
+
+    return lambda passages: [view(passage) for passage in passages]
+
+
+_RULES: dict[str, Rule] = {
+    "raw": list,
+    "masked": _each(masked),
+    "without comments": _each(without_comments),
+    "formatted": format_passages,  # many files a process
 }
 
 
-def _or_none(rule: Callable[[Passage], Passage]) -> Callable[[Passage], Passage | None]:
+def _or_none(rule: Rule) -> Callable[[Passage], Passage | None]:
     def view(passage: Passage) -> Passage | None:
-        try:
-            return rule(passage)
-        except NoViewError:
-            return None
+        (found,) = rule([passage])
+        return found if isinstance(found, Passage) else None
 
     return view
 
@@ -206,15 +151,14 @@ def view_passages(passages: Sequence[Passage], name: str) -> Viewed:
     Raises:
         FingerprintError: no view of that name.
     """
-    rule = _RULES.get(name)
-    if rule is None:
+    if name not in _RULES:
         raise FingerprintError(f"There is no view {name!r}. Choose one of: {', '.join(_RULES)}.")
-    found, kept, reasons = [], [], Counter[str]()
-    for position, passage in enumerate(passages):
-        try:
-            found.append(rule(passage))
-        except NoViewError as reason:
-            reasons[str(reason)] += 1
-        else:
-            kept.append(position)
-    return Viewed(tuple(found), len(passages) - len(kept), dict(sorted(reasons.items())), tuple(kept))
+    found = _RULES[name](passages)
+    seen = [(position, view) for position, view in enumerate(found) if isinstance(view, Passage)]
+    reasons = Counter(reason for reason in found if isinstance(reason, str))
+    return Viewed(
+        passages=tuple(view for _, view in seen),
+        n_dropped=len(found) - len(seen),
+        reasons=dict(sorted(reasons.items())),
+        kept=tuple(position for position, _ in seen),
+    )
