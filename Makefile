@@ -1,7 +1,7 @@
 # make demo [REPO=path] [SEED=n]   the main job: on the sample organisation, or on any git repository
 # make test | test-slow            quick tests | what takes minutes
 # make check                       format, lint, types, imports
-# make bench [REPO=path]           speed of ingest and of a review, measured here
+# make bench [REPO=path]           speed of ingest, of a review, of training and of the scan, measured here
 # make docs                        write the generated command reference again
 # make lock                        resolve every version anew into requirements.lock
 # make clean                       remove caches and the demo's work, keep .venv
@@ -64,6 +64,8 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/speed.py "$(or $(REPO),.)"
+	$(BIN)/python -m tests.bench.training "$(or $(REPO),.)"
+	$(BIN)/python -m tests.bench.scan "$(or $(REPO),.)"
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m service.cli.reference

@@ -1,7 +1,7 @@
 """The first-order scan: one forward and one backward at the team's model, then every author almost for free.
 
 With K_m = sum over t of G_m(t) z_m(t)^T at the team's model, an author's log-ratio against the team is to
-first order Lambda_n ~ s sum_m <D_{n,m}, K_m>; the bias of that, per scored token, is measured once on
+first order Lambda_n ~ s sum_m <D_{n,m}, K_m>; the mean error of that, per scored token, is measured once on
 background diffs and taken off (routing.md section 2). It only shortlists: a number shown as nats is exact.
 """
 
@@ -111,6 +111,15 @@ def scan_scores(
     return scores if bias_per_token is None else scores - bias_per_token
 
 
-def measure_bias(background: Scan, differences: StackedDifferences) -> Float[np.ndarray, " k"]:
-    """Mean first-order Lambda per scored token of every D over background diffs of the whole team."""
-    return background.totals(differences).sum(axis=0) / max(int(background.n_scored.sum()), 1)
+def measure_bias(
+    background: Scan, differences: StackedDifferences, exact: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, " k"]:
+    """What the scan adds to every D's Lambda per scored token, over background diffs of the whole team.
+
+    Mostly the curvature along D itself, one constant a D (performance.md section 2).
+
+    Args:
+        exact: Lambda_n of every background text under every D, nats.
+    """
+    error = (background.totals(differences) - exact).sum(axis=0)
+    return error / max(int(background.n_scored.sum()), 1)
