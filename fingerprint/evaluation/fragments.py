@@ -161,14 +161,14 @@ def _brace_candidates(grammar: _Grammar, text: str, parts: Sequence[Part]) -> It
     brackets = brackets_of(text, parts)
     if brackets is None or (parts[0].is_open and parts[0].kind is Kind.STRING):
         return
-    body, lead, trail = _whole(grammar, text, parts, brackets)
     joint = "x" if _OPERATOR.match(text) else ""
     innermost = PARTNER[_closing(text, brackets)[0]] if brackets.closers else " "
     for inner in ("", *(inner for inner in grammar.inners if inner.endswith(innermost))):
         for frame in grammar.frames:
+            body, lead, trail = _whole(grammar, frame, text, parts, brackets)
             begin, end = frame.comment.format(_BEGIN), frame.comment.format(_END)
             opening = _openers(grammar, frame, text, brackets, inner) + joint
-            closing = _filler(frame, text, parts, brackets) + _closers(grammar, frame, text, brackets)
+            closing = _item(frame, text, parts, brackets) + _closers(grammar, frame, text, brackets)
             # the indentation of the first comment is for the formatter to change
             whole = f"{frame.head}\n{opening}\n   \t{begin}\n\n{body}\n\n{end}\n{closing}{frame.tail}\n"
             yield Candidate(whole, _cutter(begin, end, lead, trail))
@@ -207,7 +207,7 @@ def _opener_of_list(grammar: _Grammar, frame: _Frame, text: str, closer: int) ->
 
 def _closers(grammar: _Grammar, frame: _Frame, text: str, brackets: Brackets) -> str:
     """Closers for what the fragment leaves open, each with what must end it there."""
-    closing = "" if brackets.openers else frame.ends
+    closing = ""
     for position in range(len(brackets.openers) - 1, -1, -1):
         opener = brackets.openers[position]
         closing += PARTNER[text[opener]]
@@ -220,20 +220,15 @@ def _closers(grammar: _Grammar, frame: _Frame, text: str, brackets: Brackets) ->
     return closing
 
 
-def _filler(frame: _Frame, text: str, parts: Sequence[Part], brackets: Brackets) -> str:
-    """What the last comment, attribute, condition or operator of the fragment belongs to."""
-    code = text[: code_end(text, parts)]
+def _item(frame: _Frame, text: str, parts: Sequence[Part], brackets: Brackets) -> str:
+    """What the documentation comment or attribute belongs to that the fragment ends with, if it does."""
     said = [last for part in parts[-2:] if (last := text[part.start : part.end].strip())]
-    last_line = code[code.rfind("\n") + 1 :].lstrip()
-    if last_line.startswith("#[") or (said and said[-1].startswith(("///", "/**"))):
-        opener = brackets.openers[-1] if brackets.openers else 0
-        header = text[text.rfind("\n", 0, opener) + 1 : opener]
-        return next((item for word, item in _ITEMS.items() if word in header.split()), frame.item)
-    if _CONDITION.search(code):
-        return "{}"
-    if _LET.search(code):
-        return ";"
-    return "x" if _UNFINISHED.search(code) else ""
+    line = text.rstrip().rpartition("\n")[2].lstrip()
+    if not line.startswith("#[") and not (said and said[-1].startswith(("///", "/**"))):
+        return ""
+    opener = brackets.openers[-1] if brackets.openers else 0
+    header = text[text.rfind("\n", 0, opener) + 1 : opener]
+    return next((item for word, item in _ITEMS.items() if word in header.split()), frame.item)
 
 
 def _is_block(grammar: _Grammar, text: str, opener: int) -> bool:
@@ -241,18 +236,33 @@ def _is_block(grammar: _Grammar, text: str, opener: int) -> bool:
     return text[opener] == "{" and bool(grammar.header.search(before))
 
 
-def _whole(grammar: _Grammar, text: str, parts: Sequence[Part], brackets: Brackets) -> tuple[str, str, str]:
-    """The text with block comments and its last element completed, and what that put before and after it."""
+def _whole(
+    grammar: _Grammar, frame: _Frame, text: str, parts: Sequence[Part], brackets: Brackets
+) -> tuple[str, str, str]:
+    """The text with what it begins and breaks off in completed, and what that put before and after it."""
     lead = "/*" if parts[0].is_open and parts[0].kind is Kind.COMMENT else ""
-    comment = lead + text[parts[-1].start :] if len(parts) == 1 else text[parts[-1].start :]
+    comment = lead * (len(parts) == 1) + text[parts[-1].start :]
     if parts[-1].kind is Kind.COMMENT and comment.startswith("/*") and not comment.rstrip().endswith("*/"):
         return f"{lead}{text}*/", lead, "*/"
     end = code_end(text, parts)
-    if not grammar.needs_comma or not brackets.openers or text[end - 1 : end] in {",", "(", "[", "{", ""}:
-        return lead + text, lead, ""
-    if text[brackets.openers[-1]] == "{" and _is_block(grammar, text, brackets.openers[-1]):
-        return lead + text, lead, ""
-    return f"{lead}{text[:end]},{text[end:]}", lead, ","
+    trail = _trail(grammar, frame, text[:end], brackets)
+    return f"{lead}{text[:end]}{trail}{text[end:]}", lead, trail
+
+
+def _trail(grammar: _Grammar, frame: _Frame, code: str, brackets: Brackets) -> str:
+    """What the last statement or element lacks."""
+    if _CONDITION.search(code):
+        return " {}"
+    if _LET.search(code):
+        return ";"
+    if _UNFINISHED.search(code):
+        return " x"
+    if not brackets.openers:
+        return frame.ends if code[-1:] not in set(";,{}") else ""
+    if not grammar.needs_comma or code[-1:] in set(",([{"):
+        return ""
+    innermost = brackets.openers[-1]
+    return "" if code[innermost] == "{" and _is_block(grammar, code, innermost) else ","
 
 
 def _cutter(begin: str, end: str, lead: str, trail: str) -> Callable[[str], str | None]:
@@ -264,6 +274,6 @@ def _cutter(begin: str, end: str, lead: str, trail: str) -> Callable[[str], str 
         part = part.rstrip()
         if lead:
             part = part.lstrip().removeprefix(lead)
-        return part.removesuffix(trail)
+        return part.removesuffix(trail.strip()).rstrip()
 
     return cut

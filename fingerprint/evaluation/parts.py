@@ -125,7 +125,7 @@ def _kind_of_type(token: _TokenType) -> Kind:
 # --------------------------------------------------------------------------------- Python's docstrings
 
 _CONTINUES = re.compile(
-    r"(?:[-=+*/%&|^~<>@.,(\[{\\\"]|\b(?:return|yield|in|is|and|or|not|if|else|lambda|await|raise))$"
+    r"(?:[-=+*/%&|^~<>@.,(\[{\\]|\b(?:return|yield|in|is|and|or|not|if|else|lambda|await|raise))$"
 )
 
 
@@ -146,7 +146,7 @@ def _with_docstrings(text: str, parts: list[Part], began_inside: bool) -> list[P
             if is_doc and found and found[-1].kind is Kind.KEPT and found[-1].end == start:
                 start = found.pop().start  # r"""
             part = Part(Kind.DOCSTRING if is_doc else Kind.STRING, start, part.end, part.is_open)
-            before = "" if is_doc else '"'
+            before = ""
         elif part.kind is Kind.KEPT:
             before = before if text[part.start : part.end].isalpha() else "{"
         found.append(part)

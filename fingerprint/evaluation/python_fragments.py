@@ -10,7 +10,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from textwrap import dedent
 
 from fingerprint.evaluation.brackets import PARTNER, Brackets, Candidate, brackets_of, code_end
 from fingerprint.evaluation.parts import Kind, Part
@@ -51,7 +50,11 @@ def dedent_python(text: str, parts: Sequence[Part]) -> str:
     indents = [statement.indent for statement in _statements(text, parts, brackets)]
     if brackets.closers:
         indents.append(_indent_of_last_line(text, _statements(text, parts, brackets), brackets.closers))
-    width = min(map(len, indents), default=0)
+    return _shifted(text, min(map(len, indents), default=0))
+
+
+def _shifted(text: str, width: int) -> str:
+    """Lines with so much less indentation, as far as they have it."""
     return "".join(
         line[min(width, len(line) - len(line.lstrip(" \t"))) :] for line in text.splitlines(keepends=True)
     )
@@ -177,14 +180,15 @@ def _open_tries(statements: list[_Statement]) -> list[str]:
 
 def _cutter(start: str, n_openers: int, quote: str) -> Callable[[str], str | None]:
     def cut(formatted: str) -> str | None:
-        found = re.search(rf"^[ \t]*{start}", formatted, re.MULTILINE)
+        found = re.search(rf"^([ \t]*){start}", formatted, re.MULTILINE)
         if found is None:
             return None
         rest = _TAIL.split(formatted[found.end() :])[0]
         if start and not found[0].endswith("\n"):  # the first line goes on from before the hunk
             first, _, following = rest.partition("\n")
             first = first.removesuffix(")") if found[0].lstrip().startswith("(") else first
-            rest = f"{first}\n{dedent(following)}"
+            indents = [len(line) - len(line.lstrip()) for line in following.splitlines() if line.strip()]
+            rest = f"{first}\n{_shifted(following, min([len(found[1]), *indents]))}"
         if n_openers:  # some of the closers: redundant parentheses are gone
             rest = re.sub(rf"\s*[)\]}}](?:[,\s]*[)\]}}]){{0,{n_openers - 1}}}:?\s*\Z", "", rest)
         return rest.rstrip().removesuffix(quote)

@@ -177,6 +177,12 @@ def test_what_was_only_a_comment_is_dropped_and_counted() -> None:
     assert (viewed.passages, viewed.reasons) == ((), {"nothing marked remains": 1})
 
 
+def test_a_span_that_parts_a_name_marks_the_whole_marker() -> None:
+    passage = Passage("@@ .py\nload_all(value)\n", ((9, 11), (17, 19)), "a.py", "")  # lo[ad]_all(v[al]ue)
+    seen = masked(passage)
+    assert (seen.text, seen.spans) == ("@@ .py\n3s(2w)\n", ((7, 9), (10, 12)))
+
+
 def test_an_unknown_view_is_refused() -> None:
     with pytest.raises(FingerprintError, match="Choose one of: raw, masked, without comments, formatted"):
         view_passages([], "shouted")
