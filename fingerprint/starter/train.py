@@ -55,6 +55,10 @@ class StarterConfig(BaseModel):
     weight_decay: float = 0.05
     language_share: dict[str, float] = {"python": 0.37, "typescript": 0.27, "go": 0.17, "rust": 0.19}
     seed: int = 0
+    start: str | None = None
+    """A finished model to go on from, warmed up again: cheaper than its tokens once more."""
+    start_steps: int = 0
+    """Steps the start was trained for with this data order: their rows are passed over."""
 
     @property
     def n_steps(self) -> int:
@@ -63,9 +67,13 @@ class StarterConfig(BaseModel):
 
 
 def build_model(config: StarterConfig) -> Qwen2ForCausalLM:
-    """Return the untrained model, initialised from the config's seed."""
+    """Return the model to train: the start in fp32, or a new one initialised from the config's seed.
+
+    Raises:
+        FingerprintError: the start has another shape than the config.
+    """
     torch.manual_seed(config.seed)
-    return Qwen2ForCausalLM(
+    new = Qwen2ForCausalLM(
         Qwen2Config(
             vocab_size=config.vocab_size,
             hidden_size=config.hidden_size,
@@ -81,6 +89,13 @@ def build_model(config: StarterConfig) -> Qwen2ForCausalLM:
             pad_token_id=0,
         )
     )
+    if config.start is not None:
+        old = Qwen2ForCausalLM.from_pretrained(config.start, dtype=torch.float32)
+        shapes = ({name: tuple(p.shape) for name, p in model.named_parameters()} for model in (old, new))
+        if next(shapes) != next(shapes):
+            raise FingerprintError(f"{config.start} has another shape than the recipe: start from nothing")
+        new.load_state_dict(old.state_dict())
+    return new
 
 
 def row_stream(data: Path, config: StarterConfig) -> Iterator[np.ndarray]:
@@ -236,7 +251,7 @@ def train(run: Run, rank: int, job: Job) -> None:
     """Take steps until the run or the job's time is over; worker 0 reports and saves."""
     config = run.config
     stream, compiled = row_stream(job.data, config), torch.compile(run.model)
-    for _ in range(run.step):  # replay the order of the data up to the checkpoint
+    for _ in range(config.start_steps + run.step):  # pass over what start and checkpoint have read
         step_rows(stream, config)
     started = saved = time.monotonic()
     first_step, stop = run.step, run.step >= config.n_steps
@@ -283,12 +298,16 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
     parser.add_argument("--minutes", type=float, default=120, help="stop after this long; run again to go on")
     parser.add_argument("--tokens", type=int, default=StarterConfig().total_tokens, help="whole run's length")
+    parser.add_argument("--start", help="folder of a finished model to go on from")
+    parser.add_argument("--start-steps", type=int, default=0, help="steps that model has read of this data")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "rendezvous").unlink(missing_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
     job = Job(arguments.workers, arguments.data, arguments.out, arguments.minutes)
-    config = StarterConfig(total_tokens=arguments.tokens)
+    config = StarterConfig(
+        total_tokens=arguments.tokens, start=arguments.start, start_steps=arguments.start_steps
+    )
     if job.n_workers == 1:
         worker(0, job, config)
     else:
