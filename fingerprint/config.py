@@ -66,10 +66,10 @@ class DriftConfig(_Frozen):
     """Longest window read at once; as in training."""
     batch_tokens: Annotated[int, Field(gt=0)] = 1024
     """Padded tokens per forward pass; changes speed and memory, not the result."""
-    slice_commits: Annotated[int, Field(gt=0)] = 300
-    """Newest commits read of dev, calibration and held-out each: p-values down to .003 in bounded time."""
-    commit_tokens: Annotated[int, Field(gt=0)] = 2_000
-    """Scored tokens read of one commit when calibrating: beyond, its size adds next to no precision."""
+    slice_commits: Annotated[int, Field(gt=0)] = 200
+    """Newest commits read of dev, calibration and held-out each: p-values down to .005 in bounded time."""
+    commit_tokens: Annotated[int, Field(gt=0)] = 1_200
+    """Scored tokens read of one commit when calibrating: more than the largest size of the power curve."""
     integration_points: Annotated[int, Field(ge=1, le=64)] = 2
     """Gauss-Legendre nodes of phi; the same in calibration and review. On the embedded base the gap of a hunk
     was at most 1.11 of its bound with one node, .11 with two, .05 with three."""
