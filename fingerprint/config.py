@@ -28,11 +28,8 @@ class AdapterConfig(_Frozen):
     """Scored-token budget of the team adapter. The demo's budget; real repositories use more."""
     author_tokens: Annotated[int, Field(gt=0)] = 40_000
     """Scored-token budget of each author, equal for all (method-decomposition 1.5)."""
-    author_share: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
-    """Share of the training commits kept from the team's B for the authors' D. On code that B has read D only
-    unlearns: no D beat zero on dev, and fixed-budget D told authors apart worse than chance (README.md)."""
     least_author_tokens: Annotated[int, Field(gt=0)] = 8_000
-    """An author with fewer scored tokens in that share is told how many more are needed, not trained."""
+    """An author with fewer scored tokens is told how many more are needed, not trained."""
     least_team_tokens: Annotated[int, Field(gt=0)] = 30_000
     """The same for a team."""
     max_passage_tokens: Annotated[int, Field(gt=16)] = 512
@@ -41,8 +38,6 @@ class AdapterConfig(_Frozen):
     """Padded tokens per optimiser step."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     """AdamW on B alone over whitened routes; larger than for a trained A (performance.md section 1)."""
-    author_learning_rate: Annotated[float, Field(gt=0)] = 5e-4
-    """The same for D, a small step from B: at 3e-3 and 1e-3 dev losses rose from the first point on."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Linear warm-up, then cosine to a tenth."""
     scale: Annotated[float, Field(gt=0)] = 1.0

@@ -25,7 +25,7 @@ from fingerprint.lm.pair import RoutedModel, RouteWeights, add_weights, lora_con
 from fingerprint.lm.routes import Routes
 from fingerprint.provenance import Provenance
 
-FORMAT = 1
+FORMAT = 2
 Kind = Literal["team", "author", "null"]
 _PREFIX = "base_model.model."
 
@@ -39,13 +39,13 @@ class Adapter:
     """What one team or author learned over the routes of a base.
 
     Attributes:
-        kind: "team" (B), "author" (a difference D to a team's B), "null" (either, on shuffled labels
+        kind: "team" (B), "author" (a difference D to the reference), "null" (either, on shuffled labels
             or another repository).
         weights: what was learned, [d_out, r] per site: B, or D.
-        state: the model state to run: B, or B + D. For a team it is ``weights`` itself.
+        state: the model state to run: B, or reference + D. For a team it is ``weights`` itself.
         routes: the frozen A. scale: the LoRA scale s.
         provenance: where it came from.
-        team: digest of the team's B that D adds to, "" when there is none.
+        start: digest of the state that D adds to, "" when there is none.
         facts: losses, tokens, steps; JSON-serialisable.
     """
 
@@ -55,7 +55,7 @@ class Adapter:
     routes: Routes
     provenance: Provenance
     scale: float = 1.0
-    team: str = ""
+    start: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -75,26 +75,26 @@ class Adapter:
     def of_author(
         cls,
         difference: RouteWeights,
-        team: RouteWeights,
+        start: RouteWeights,
         routed: RoutedModel,
         *,
         provenance: Provenance,
         facts: dict[str, Any],
         kind: Kind = "author",
     ) -> Adapter:
-        """An adapter that starts at a team's B."""
-        state = add_weights(team, difference)
-        digest = digest_weights(team)
+        """An adapter that is read as a difference to another state."""
+        state = add_weights(start, difference)
+        digest = digest_weights(start)
         return cls(kind, difference, state, routed.routes, provenance, routed.scale, digest, facts)
 
     @property
     def is_difference(self) -> bool:
-        """Whether the weights are a difference to a team."""
-        return bool(self.team)
+        """Whether the weights are a difference to another state."""
+        return bool(self.start)
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the state: what an author's ``team`` refers to."""
+        """SHA-256 of the state: what an author's ``start`` refers to."""
         return digest_weights(self.state)
 
     def save(self, directory: Path) -> None:
@@ -125,7 +125,7 @@ class Adapter:
             {
                 "format": FORMAT,
                 "kind": self.kind,
-                "team": self.team,
+                "start": self.start,
                 "scale": self.scale,
                 "digest": self.digest,
                 "routes": self.routes.digest,
@@ -153,7 +153,7 @@ class Adapter:
                     f"{FORMAT}: train it again."
                 )
             tensors = load_file(directory / "adapter_model.safetensors")
-            difference = load_file(directory / "difference.safetensors") if stored["team"] else None
+            difference = load_file(directory / "difference.safetensors") if stored["start"] else None
         except (OSError, ValueError, SafetensorError) as error:
             raise AdapterError(f"No readable adapter in {directory}: {error}. Train it again.") from error
         provenance = Provenance(**stored["provenance"])
@@ -169,7 +169,7 @@ class Adapter:
             routes,
             provenance,
             stored["scale"],
-            stored["team"],
+            stored["start"],
             stored["facts"],
         )
         if found.digest != stored["digest"] or routes.digest != stored["routes"]:

@@ -1,8 +1,13 @@
-"""The population protocol: one team, its authors at one budget and one data order, and their nulls."""
+"""The population protocol: one team, its authors at one budget and one data order, and their nulls.
+
+An author is not trained on from the team's B, which has read the author's code: little is left to learn there
+but to unlearn. Author and *reference*, the whole team's code at an author's budget, both start from the base,
+and D is the difference of the two: what training does to any adapter cancels, and the author against the
+team is left.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,7 +30,7 @@ from fingerprint.config import AdapterConfig
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs, subtract_weights
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
 from fingerprint.passage import Corpus, Passage
-from fingerprint.provenance import Provenance, digest_of
+from fingerprint.provenance import Provenance
 
 Progress = Callable[[str, TrainProgress], None]
 """Called with the author's key ("" for the team) and where their training stands."""
@@ -36,11 +41,13 @@ class Population:
     """A team's adapter and its authors' differences to it.
 
     Attributes:
-        team: the team's B. authors: D by author key. too_little: authors left out, with what they lack.
-        budget: scored tokens every author was trained for.
+        team: the team's B. reference: everybody's code at an author's budget. authors: D by author key.
+        too_little: authors left out, with what they lack. budget: scored tokens every author was trained
+            for.
     """
 
     team: Adapter
+    reference: Adapter
     authors: dict[str, Adapter]
     too_little: dict[str, InsufficientCodeError]
     budget: int
@@ -60,16 +67,19 @@ def train_population(
     Raises:
         InsufficientCodeError: the team itself has too little code.
     """
-    shared, own = keep_for_authors(train, config.author_share)
     team = train_team(
-        routed, shared, dev, config, checkpoint=_beside(checkpoints, "team"), progress=_named(progress, "")
+        routed, train, dev, config, checkpoint=_beside(checkpoints, "team"), progress=_named(progress, "")
     )
-    count = count_population(routed, train, own, config)
+    count = count_population(routed, train, config)
+    reference = train_reference(
+        routed, train, dev, config, budget=count.budget,
+        checkpoint=_beside(checkpoints, "reference"), progress=_named(progress, ""),
+    )  # fmt: skip
     authors = {
         author: train_author(
             routed,
-            team,
-            own.where_author(author),
+            reference,
+            train.where_author(author),
             dev,
             config,
             author=author,
@@ -79,7 +89,7 @@ def train_population(
         )
         for number, author in enumerate(count.enrolled)
     }
-    return Population(team, authors, count.too_little, count.budget)
+    return Population(team, reference, authors, count.too_little, count.budget)
 
 
 def train_team(
@@ -100,18 +110,49 @@ def train_team(
     Raises:
         InsufficientCodeError: fewer scored tokens than ``config.least_team_tokens``.
     """
+    windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
+    check_enough(count_scored(windows), config.least_team_tokens, "The team")
+    return _train_shared(
+        routed, train, dev, config, config.team_tokens, kind=kind, checkpoint=checkpoint, progress=progress
+    )
+
+
+def train_reference(
+    routed: RoutedModel,
+    train: Corpus,
+    dev: Corpus,
+    config: AdapterConfig,
+    *,
+    budget: int,
+    checkpoint: Path | None = None,
+    progress: Callable[[TrainProgress], None] | None = None,
+) -> Adapter:
+    """What an author's budget of everybody's code teaches: what the authors' states are compared with."""
+    return _train_shared(
+        routed, train, dev, config, budget, kind="team", checkpoint=checkpoint, progress=progress
+    )
+
+
+def _train_shared(
+    routed: RoutedModel,
+    train: Corpus,
+    dev: Corpus,
+    config: AdapterConfig,
+    budget: int,
+    *,
+    kind: Kind,
+    checkpoint: Path | None,
+    progress: Callable[[TrainProgress], None] | None,
+) -> Adapter:
     passages = train.passages
     windows = tokenize_passages(routed.base, passages, config.max_passage_tokens)
-    check_enough(count_scored(windows), config.least_team_tokens, "The team")
-    chosen = balanced_windows(windows_by_author(passages, windows), config.team_tokens)
-    dev_windows = tokenize_passages(routed.base, dev.passages, config.max_passage_tokens)
     trained = train_adapter(
         routed,
-        chosen,
-        dev_windows,
+        balanced_windows(windows_by_author(passages, windows), budget),
+        tokenize_passages(routed.base, dev.passages, config.max_passage_tokens),
         start=routed.zero_weights(),
         config=config,
-        budget_tokens=config.team_tokens,
+        budget_tokens=budget,
         checkpoint=checkpoint,
         progress=progress,
     )
@@ -126,7 +167,7 @@ def train_team(
 
 def train_author(
     routed: RoutedModel,
-    team: Adapter,
+    reference: Adapter,
     train: Corpus,
     dev: Corpus,
     config: AdapterConfig,
@@ -137,14 +178,14 @@ def train_author(
     checkpoint: Path | None = None,
     progress: Callable[[TrainProgress], None] | None = None,
 ) -> Adapter:
-    """One author's D to the team's B: the trained state that is best on dev.
+    """One author's D: the state trained on their code, best on dev, minus the reference.
 
-    A D that is worse there than none says so in its facts ("improved"), and still shows in which direction
-    the author's code pulls; D = 0 would show nothing.
+    The start is never kept, however little training helps on dev: it would show nothing of the author.
 
     Args:
-        train: the author's own passages that B was not trained on. dev: the team's; the author's own
-            are used when they are enough to stop on (a quarter of ``config.dev_tokens``), else all of it.
+        reference: ``train_reference`` at the same budget. train: the author's own passages.
+        dev: the team's; the author's own are used when they are enough to stop on (a quarter of
+            ``config.dev_tokens``), else all of it.
 
     Raises:
         InsufficientCodeError: fewer scored tokens than ``config.least_author_tokens``.
@@ -155,32 +196,21 @@ def train_author(
         routed,
         windows,
         _author_dev(routed, dev, author, config),
-        start=team.state,
-        config=config.model_copy(update={"learning_rate": config.author_learning_rate}),
+        start=routed.zero_weights(),
+        config=config,
         budget_tokens=budget,
         checkpoint=checkpoint,
         progress=progress,
         may_keep_start=False,
     )
-    difference = subtract_weights(trained.weights, team.state)
     return Adapter.of_author(
-        difference,
-        team.state,
+        subtract_weights(trained.weights, reference.state),
+        reference.state,
         routed,
         provenance=_provenance(routed, train, config),
         facts={"author": author, "budget": budget, **trained.facts.to_dict()},
         kind=kind,
     )
-
-
-def keep_for_authors(train: Corpus, share: float) -> tuple[Corpus, Corpus]:
-    """(what B learns, what the authors' D learn): whole commits, dealt out by a hash of their name.
-
-    By hash and not by time, so that D learns an author and not an era; by commit alone, so that later
-    commits leave earlier ones where they are.
-    """
-    kept = {group for group in train.groups if int(digest_of(group)[:8], 16) < share * 16**8}
-    return train.where_groups(set(train.groups) - kept), train.where_groups(kept)
 
 
 def count_by_author(routed: RoutedModel, train: Corpus, config: AdapterConfig) -> dict[str, int]:
@@ -194,31 +224,23 @@ class PopulationCount:
     """Who can be trained.
 
     Attributes:
-        counts: scored training tokens by author. enrolled: of those with enough, the tokens kept for D.
-        too_little: what the others lack, in tokens of all that they write. budget: of each enrolled.
+        counts: scored training tokens by author. enrolled: the authors with enough, of them.
+        too_little: what the others lack. budget: scored tokens that each enrolled one is trained for.
     """
 
     counts: dict[str, int]
-    enrolled: dict[str, int]
+    enrolled: tuple[str, ...]
     too_little: dict[str, InsufficientCodeError]
     budget: int
 
 
-def count_population(
-    routed: RoutedModel, train: Corpus, own: Corpus, config: AdapterConfig
-) -> PopulationCount:
-    """Who has enough code in ``own``, the share of the training slice that D is trained on."""
-    counts, kept = (count_by_author(routed, corpus, config) for corpus in (train, own))
-    least, enrolled, too_little = config.least_author_tokens, {}, {}
-    for author, n_all in counts.items():
-        n = kept.get(author, 0)
-        if n >= least:
-            enrolled[author] = n
-        else:
-            missing = math.ceil((least - n) / config.author_share)
-            too_little[author] = InsufficientCodeError(author, n_all, n_all + missing)
+def count_population(routed: RoutedModel, train: Corpus, config: AdapterConfig) -> PopulationCount:
+    """Who has enough code in the training slice."""
+    counts, least = count_by_author(routed, train, config), config.least_author_tokens
+    enrolled = {author: n for author, n in counts.items() if n >= least}
+    too_little = {a: InsufficientCodeError(a, n, least) for a, n in counts.items() if n < least}
     budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
-    return PopulationCount(counts, enrolled, too_little, budget)
+    return PopulationCount(counts, tuple(enrolled), too_little, budget)
 
 
 def shuffle_authors(passages: Iterable[Passage], seed: int) -> list[Passage]:
@@ -243,23 +265,22 @@ def shuffle_authors(passages: Iterable[Passage], seed: int) -> list[Passage]:
 
 def loss_matrix(
     routed: RoutedModel,
-    team: RouteWeights,
-    authors: Mapping[str, RouteWeights],
+    states: Mapping[str, RouteWeights],
     dev: Mapping[str, Sequence[TokenizedPassage]],
 ) -> Float[np.ndarray, "n m"]:
     """Dev loss of every state on every author's code, nats per scored token.
 
     Args:
-        team: the team's state. authors: states (B + D) by author. dev: windows by author.
+        states: of the team, the reference, authors, nulls. dev: windows by author.
 
     Returns:
-        Rows: base, team, then the authors in order. Columns: the authors of ``dev`` in order.
+        Rows: the base, then the states in order. Columns: the authors of ``dev`` in order.
     """
     windows = [window for own in dev.values() for window in own]
     bounds = np.cumsum([len(own) for own in dev.values()])[:-1]
     counts = np.array([count_scored(own) for own in dev.values()], dtype=np.float64)
     rows: list[np.ndarray] = []
-    for state in (routed.zero_weights(), team, *authors.values()):
+    for state in (routed.zero_weights(), *states.values()):
         with routed.at(state, state, 0.0):
             found = scored_log_probs(routed, windows)
         sums = np.array([values.sum(dtype=np.float64) for values in found])

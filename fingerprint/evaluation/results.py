@@ -34,7 +34,8 @@ class AdapterRow(_Frozen):
     """One adapter and its losses on its own author's dev code (the team's: on everyone's).
 
     Attributes:
-        kind: "team", "author" or "null". name: author key, "team", or what the null was trained on.
+        kind: "team", "author" or "null". name: author key, "team", "reference" (the
+            whole team's code at an author's budget), or what the null was trained on.
         scored_tokens: targets seen in training, with repetition; text_tokens: distinct ones.
         improved: whether any step beat the start on dev; if not, the start was kept.
         base_loss, team_loss, own_loss: dev loss of base, team and this adapter; None where not measured.
@@ -53,7 +54,7 @@ class AdapterRow(_Frozen):
 
 
 class LossMatrix(_Frozen):
-    """Dev loss of every state on every author's code: rows base, team, authors; columns authors."""
+    """Dev loss of every state (base, team, reference, authors) on every author's code (columns)."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]

@@ -205,7 +205,7 @@ def extract_signature(
     author: str,
     *,
     routed: RoutedModel,
-    team_weights: RouteWeights,
+    reference: RouteWeights,
     difference: RouteWeights,
     passages: Sequence[Passage],
     null_differences: Sequence[RouteWeights],
@@ -216,23 +216,24 @@ def extract_signature(
     """Read an author's routing signature, with the same readings of null adapters beside it.
 
     Args:
-        difference: D, the author's state minus the team's.
+        reference: the state that D starts from (adapters/population.py).
+        difference: D, the author's state minus the reference's.
         passages: the author's held-out code.
         null_differences: D of adapters trained on shuffled authors, at equal tokens.
 
     Readings:
         difference_by_route [n_sites, r]: norm of s D[:, i]; with canonical routes (E[z^2] = 1) the size
             of the route's typical output, in the units of the site's output.
-        difference_to_team [n_sites, r]: the same over the norm of B[:, i].
-        use_against_base [n_sites, r]: norm of s (B + D)[:, i] over the base's own use of direction a_i,
+        difference_to_reference [n_sites, r]: the same over the norm of the reference's [:, i].
+        use_against_base [n_sites, r]: norm of the author's own over the base's own use of direction a_i,
             W a_i / |a_i|^2; use_cosine [n_sites, r]: the cosine of the two.
         phi_mean, phi_spread [n_dimensions]: mean and standard deviation over held-out commits of the
-            contributions team -> author per scored token, nats. log_ratio_per_token [1]: Lambda_n.
+            contributions reference -> author per scored token, nats. log_ratio_per_token [1]: Lambda_n.
     """
 
     def read(change: RouteWeights) -> dict[str, np.ndarray]:
-        return _read_weights(routed, team_weights, change) | _read_text(
-            routed, team_weights, change, passages, config
+        return _read_weights(routed, reference, change) | _read_text(
+            routed, reference, change, passages, config
         )
 
     nulls = [read(change) for change in null_differences]
@@ -243,21 +244,21 @@ def extract_signature(
 
 
 def _read_weights(
-    routed: RoutedModel, team_weights: RouteWeights, difference: RouteWeights
+    routed: RoutedModel, reference: RouteWeights, difference: RouteWeights
 ) -> dict[str, np.ndarray]:
     """Readings of the weights alone, each [n_sites, r]."""
-    state = add_weights(team_weights, difference)
+    state = add_weights(reference, difference)
     columns: dict[str, list[Tensor]] = {
         "difference_by_route": [],
-        "difference_to_team": [],
+        "difference_to_reference": [],
         "use_against_base": [],
         "use_cosine": [],
     }
     for site in routed.sites:
-        moved, team, whole = (routed.scale * w[site].float().cpu() for w in (difference, team_weights, state))
+        moved, before, whole = (routed.scale * w[site].float().cpu() for w in (difference, reference, state))
         own = _base_use(routed, site)
         columns["difference_by_route"].append(moved.norm(dim=0))
-        columns["difference_to_team"].append(moved.norm(dim=0) / team.norm(dim=0).clamp(min=1e-12))
+        columns["difference_to_reference"].append(moved.norm(dim=0) / before.norm(dim=0).clamp(min=1e-12))
         columns["use_against_base"].append(whole.norm(dim=0) / own.norm(dim=0).clamp(min=1e-12))
         columns["use_cosine"].append(torch.nn.functional.cosine_similarity(whole, own, dim=0))
     return {name: torch.stack(found).numpy() for name, found in columns.items()}
@@ -272,13 +273,13 @@ def _base_use(routed: RoutedModel, site: str) -> Float[Tensor, "o r"]:
 
 def _read_text(
     routed: RoutedModel,
-    team_weights: RouteWeights,
+    reference: RouteWeights,
     difference: RouteWeights,
     passages: Sequence[Passage],
     config: DriftConfig,
 ) -> dict[str, np.ndarray]:
     """Readings of held-out code, pooled by commit."""
-    pair = ModelPair(routed, team_weights, add_weights(team_weights, difference))
+    pair = ModelPair(routed, reference, add_weights(reference, difference))
     found = measure_passages(pair, passages, config).by_group()
     kept = found.take(np.flatnonzero(found.n_scored > 0))
     n_dimensions = len(PhiLayout(tuple(routed.sites)).names)

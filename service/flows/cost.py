@@ -35,22 +35,21 @@ def estimate_profile(
     Raises:
         What `profile` raises before it trains.
     """
-    from fingerprint.adapters.population import count_population, keep_for_authors
+    from fingerprint.adapters.population import count_population
     from fingerprint.adapters.train import estimate_cost
     from fingerprint.drift.reference import measured_code
 
     bench, plan = prepare(repository, settings, config, choice, report)
     adapter, slices = config.adapter, plan.slices
-    shared, own = keep_for_authors(slices.train, adapter.author_share)
     cost = estimate_cost(
         bench.routed,
-        shared.passages,
+        slices.train.passages,
         slices.dev.passages,
         config=adapter,
         budget_tokens=adapter.team_tokens,
     )
     per_token = cost.seconds / max(1, cost.scored_tokens)
-    found = count_population(bench.routed, slices.train, own, adapter)
+    found = count_population(bench.routed, slices.train, adapter)
     counts, budget = found.counts, found.budget
     missing = adapter.least_team_tokens - sum(counts.values())
     lack = f"{missing:,} more tokens needed" if missing > 0 else ""
@@ -61,6 +60,8 @@ def estimate_profile(
         for author, lack in sorted(found.too_little.items())
     ]
     n_authors = len(found.enrolled)
+    if n_authors:
+        rows.append(CostRow("reference", sum(counts.values()), budget, budget * per_token))
     n_nulls = config.n_null_sets * min(NULL_AUTHORS, n_authors) * (n_authors > 1)
     if config.n_null_sets:
         rows.append(

@@ -27,7 +27,8 @@ class Losses:
     """Dev losses, nats per scored token.
 
     Attributes:
-        rows: "base", "team", "null team" when there is one, authors, nulls ("author/set").
+        rows: "base", "team", "null team" and "reference" where there are any, authors, nulls
+            ("author/set").
         columns: authors with dev code. matrix: [n_rows, n_columns].
     """
 
@@ -46,19 +47,16 @@ def measure_losses(bench: Bench, slices: Slices, trained: Trained) -> Losses:
     """The N x N matrix of the population protocol, with base, team and nulls as rows."""
     from fingerprint.adapters.population import loss_matrix
 
-    states = {} if trained.null_team is None else {"null team": trained.null_team.state}
+    shared = {"team": trained.team, "null team": trained.null_team, "reference": trained.reference}
+    states = {name: adapter.state for name, adapter in shared.items() if adapter is not None}
     states |= {name: adapter.state for name, adapter in (trained.authors | trained.nulls).items()}
     n_tokens = min(MOST_LOSS_TOKENS, bench.config.adapter.author_tokens // 10)
     digest = bench.digest("losses", adapters=trained.digests, dev=slices.dev.digest, tokens=n_tokens)
 
     def write(directory: Path) -> None:
         dev = _dev_windows(bench, slices.dev, n_tokens)
-        matrix = (
-            loss_matrix(bench.routed, trained.team.state, states, dev)
-            if dev
-            else np.zeros((2 + len(states), 0))
-        )
-        write_json(directory / "labels.json", {"rows": ["base", "team", *states], "columns": list(dev)})
+        matrix = loss_matrix(bench.routed, states, dev) if dev else np.zeros((1 + len(states), 0))
+        write_json(directory / "labels.json", {"rows": ["base", *states], "columns": list(dev)})
         write_arrays(directory / "losses.safetensors", {"matrix": matrix})
 
     place = bench.make("losses", digest, "losses on everybody's dev code", write)
@@ -86,7 +84,8 @@ def make_author_signatures(bench: Bench, slices: Slices, trained: Trained) -> di
 def _make_author_signature(bench: Bench, slices: Slices, trained: Trained, author: str) -> str:
     from fingerprint.routing.extract import extract_signature
 
-    adapter = trained.authors[author]
+    adapter, reference = trained.authors[author], trained.reference
+    assert reference is not None, "there is an author"
     n_tokens = min(MOST_SIGNATURE_TOKENS, bench.config.adapter.author_tokens // 25)
     nulls = {name: null.weights for name, null in trained.nulls.items()}
     digest = bench.digest(
@@ -98,7 +97,7 @@ def _make_author_signature(bench: Bench, slices: Slices, trained: Trained, autho
     def write(directory: Path) -> None:
         passages = _spread(slices.dev.where_author(author).passages, n_tokens)
         signature = extract_signature(
-            author, routed=bench.routed, team_weights=trained.team.state, difference=adapter.weights,
+            author, routed=bench.routed, reference=reference.state, difference=adapter.weights,
             passages=passages, null_differences=list(nulls.values()), config=bench.config.drift,
             provenance=bench.provenance(slices.digest), facts=adapter.facts,
         )  # fmt: skip

@@ -81,7 +81,7 @@ def _row(
     key: str, author: Author | None, n_commits: int, plan: Plan, trained: Trained, losses: Losses
 ) -> AuthorRow:
     adapter = trained.authors.get(key)
-    before = losses.of("team", key)
+    before = losses.of("reference", key)
     nulls = [losses.of(name, key) for name in trained.nulls] if adapter else []
     is_agent = author is not None and author.kind is AuthorKind.AGENT
     return AuthorRow(
@@ -90,7 +90,7 @@ def _row(
         is_declared=is_agent or plan.enrolled.labels.get(key, Counter())[Label.HUMAN_DECLARED] > 0,
         n_commits=n_commits, n_tokens=trained.counts[key],
         n_trained_tokens=adapter.facts["scored_tokens"] if adapter else 0,
-        base_loss=losses.of("base", key), team_loss=before,
+        base_loss=losses.of("base", key), team_loss=losses.of("team", key), reference_loss=before,
         author_loss=losses.of(key, key) if adapter else None,
         null_gains=tuple(before - null for null in nulls if before is not None and null is not None),
         n_missing_tokens=trained.too_little.get(key, 0),

@@ -151,13 +151,15 @@ class Trained:
     """Every adapter of a profile, with the digest of each.
 
     Attributes:
-        team, null_team: B and the null B (None without a null). authors: by key. nulls: D of shuffled
-            authors, by "author/set". too_little: scored tokens missing, by author. counts: scored
+        team, null_team: B and the null B (None without a null). reference: everybody's code at an
+            author's budget (None without authors). authors: by key. nulls: D of shuffled authors, by
+            "author/set". too_little: scored tokens missing, by author. counts: scored
             training tokens by author. budget: scored tokens of every author.
     """
 
     team: Adapter
     null_team: Adapter | None
+    reference: Adapter | None
     authors: dict[str, Adapter]
     nulls: dict[str, Adapter]
     too_little: dict[str, int]
@@ -176,13 +178,14 @@ def train_all(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Trained:
     population = train_own_team(bench, slices, digests)
     with nulls_beside(bench, slices, foreign):
         authors = {
-            author: _train_author(bench, slices, population.own, population, author, digests=digests)
+            author: _train_author(bench, slices, slices.train, population, author, digests=digests)
             for author in population.count.enrolled
         }
     nulls, null_team = train_nulls(bench, slices, foreign, population, digests)
     return Trained(
         population.team,
         null_team,
+        population.reference,
         authors,
         nulls,
         {author: lack.need - lack.have for author, lack in population.count.too_little.items()},
@@ -197,31 +200,29 @@ class Population:
     """The team's adapter and who can be trained over it.
 
     Attributes:
-        team: B. own: the commits kept from B, which the authors are trained on. count: who has enough
-            code, and the budget of each.
+        team: B. reference: what the authors' states are compared with (None without authors). count: who
+            has enough code, and the budget of each.
     """
 
     team: Adapter
-    own: Corpus
+    reference: Adapter | None
     count: PopulationCount
 
 
 def train_own_team(bench: Bench, slices: Slices, digests: dict[str, str]) -> Population:
-    """Train B on its share of the team's code, and see who can be trained over it on the rest."""
-    from fingerprint.adapters.population import count_population, keep_for_authors
+    """Train B and the reference, and see who has enough code for an adapter of their own."""
+    from fingerprint.adapters.population import count_population
 
-    config = bench.config.adapter
-    shared, own = keep_for_authors(slices.train, config.author_share)
-    team = _train_team(bench, shared, slices.dev, digests, "team")
-    return Population(team, own, count_population(bench.routed, slices.train, own, config))
+    team = _train_team(bench, slices.train, slices.dev, digests, "team")
+    count = count_population(bench.routed, slices.train, bench.config.adapter)
+    reference = _train_reference(bench, slices, count.budget, digests) if count.enrolled else None
+    return Population(team, reference, count)
 
 
 def train_team_without(bench: Bench, slices: Slices, author: str) -> Adapter:
     """B of the team as it would be had one author never been enrolled, stopped on the others' dev code."""
-    from fingerprint.adapters.population import keep_for_authors
-
-    shared, _ = keep_for_authors(slices.train, bench.config.adapter.author_share)
-    train, dev = (Corpus(tuple(p for p in part if p.author != author)) for part in (shared, slices.dev))
+    kept = (Corpus(tuple(p for p in part if p.author != author)) for part in (slices.train, slices.dev))
+    train, dev = kept
     return train_team_on(bench, train, dev, f"team without {author}")
 
 
@@ -289,24 +290,42 @@ def _train_team(bench: Bench, train: Corpus, dev: Corpus, digests: dict[str, str
     )  # fmt: skip
 
 
+def _train_reference(bench: Bench, slices: Slices, budget: int, digests: dict[str, str]) -> Adapter:
+    from fingerprint.adapters.population import train_reference
+
+    config, name = bench.config.adapter, "reference"
+    digest = bench.digest(
+        name, train=slices.train.digest, dev=slices.dev.digest, config=config.digest, budget=budget
+    )
+    digests[name] = digest
+    return bench.adapter(
+        digest, name,
+        lambda checkpoint, progress: train_reference(
+            bench.routed, slices.train, slices.dev, config, budget=budget, checkpoint=checkpoint,
+            progress=progress,
+        ),
+    )  # fmt: skip
+
+
 def _train_author(
     bench: Bench, slices: Slices, train: Corpus, population: Population, author: str, *,
     digests: dict[str, str], null_set: int | None = None,
 ) -> Adapter:  # fmt: skip
     from fingerprint.adapters.population import train_author
 
-    config, team, budget = bench.config.adapter, population.team, population.count.budget
-    own = train.where_author(author)
+    config, budget = bench.config.adapter, population.count.budget
+    reference, own = population.reference, train.where_author(author)
+    assert reference is not None, "authors are trained after their reference"
     name = author if null_set is None else f"{author}/{null_set}"
     digest = bench.digest(
-        "author", train=own.digest, dev=slices.dev.digest, team=team.digest, config=config.digest,
-        author=author, budget=budget, null_set=null_set,
+        "author", train=own.digest, dev=slices.dev.digest, config=config.digest,
+        reference=reference.digest, author=author, budget=budget, null_set=null_set,
     )  # fmt: skip
     digests[name] = digest
     return bench.adapter(
         digest, name if null_set is None else f"null {name}",
         lambda checkpoint, progress: train_author(
-            bench.routed, team, own, slices.dev, config, author=author, budget=budget,
+            bench.routed, reference, own, slices.dev, config, author=author, budget=budget,
             kind="author" if null_set is None else "null", checkpoint=checkpoint, progress=progress,
         ),
     )  # fmt: skip
@@ -324,7 +343,7 @@ def _train_null_set(
     authors, config = population.count.enrolled, bench.config.adapter
     if len(authors) < 2:
         return {}
-    enrolled = [passage for passage in population.own if passage.author in authors]
+    enrolled = [passage for passage in slices.train if passage.author in authors]
     shuffled = Corpus.of(shuffle_authors(enrolled, config.seed + number))
     counts = count_by_author(bench.routed, shuffled, config)
     usable = [author for author in authors if counts.get(author, 0) >= config.least_author_tokens]

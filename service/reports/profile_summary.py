@@ -17,6 +17,10 @@ PURPOSE = (
     "Authors are listed by name. These figures describe how code routes through a model; they say nothing of "
     "how well or how much anyone works, and must not be used to compare or evaluate people."
 )
+LEGEND = (
+    "Losses in nats per token on the author's later code. Everyone's: an adapter trained on as much of the "
+    "whole team's code; gain: what the author's own adds; null band: what those of shuffled authors add."
+)
 
 
 class _Frozen(BaseModel):
@@ -32,8 +36,9 @@ class AuthorRow(_Frozen):
         n_commits, n_tokens: commits and scored tokens in the training slice.
         n_trained_tokens: scored tokens seen in training, 0 when not trained.
         base_loss, team_loss, author_loss: nats per scored token on the author's dev slice.
-        null_gains: for each null set, team loss minus loss of an adapter trained on as much of
-            everybody's code: the band a gain must leave to mean anything.
+        reference_loss: of an adapter trained on as much of everybody's code; the gain is measured from it.
+        null_gains: reference loss minus loss of each null adapter, trained on as much of shuffled
+            authors' code: the band a gain must leave to mean anything.
         n_missing_tokens: training tokens still missing before the author can be trained.
     """
 
@@ -47,6 +52,7 @@ class AuthorRow(_Frozen):
     n_trained_tokens: int = 0
     base_loss: float | None = None
     team_loss: float | None = None
+    reference_loss: float | None = None
     author_loss: float | None = None
     null_gains: tuple[float, ...] = ()
     n_missing_tokens: int = 0
@@ -94,7 +100,7 @@ class ProfileSummary(_Frozen):
         return self.model_copy(update={"authors": tuple(row for row in self.authors if row.key == author)})
 
 
-HEADINGS = ("author", "kind", "commits", "tokens", "base", "team", "own", "gain", "null band")
+HEADINGS = ("author", "kind", "commits", "tokens", "base", "team", "everyone's", "own", "gain", "null band")
 
 
 def facts(summary: ProfileSummary) -> tuple[tuple[str, str], ...]:
@@ -135,10 +141,11 @@ def author_cells(row: AuthorRow) -> tuple[str, ...]:
     if row.n_missing_tokens:
         own, gain = f"{row.n_missing_tokens:,} more tokens needed", ""
     else:
-        own, gain = _loss(row.author_loss), _gain(row.team_loss, row.author_loss)
+        own, gain = _loss(row.author_loss), _gain(row.reference_loss, row.author_loss)
     return (
         f"{row.name} <{row.key}>" if row.name != row.key else row.key, kind, f"{row.n_commits:,}",
-        f"{row.n_tokens:,}", _loss(row.base_loss), _loss(row.team_loss), own, gain, _band(row.null_gains),
+        f"{row.n_tokens:,}", _loss(row.base_loss), _loss(row.team_loss), _loss(row.reference_loss), own, gain,
+        _band(row.null_gains),
     )  # fmt: skip
 
 
@@ -172,7 +179,7 @@ def render(summary: ProfileSummary) -> RenderableType:
         table.add_column(heading, justify="left" if heading in ("author", "kind") else "right")
     for row in alphabetical(summary.authors):
         table.add_row(*(Text(visible(cell)) for cell in author_cells(row)))
-    parts.extend([Text(), table, Text(PURPOSE, style="dim italic"), Text()])
+    parts.extend([Text(), table, Text(f"{LEGEND} {PURPOSE}", style="dim italic"), Text()])
     parts.append(Text(f"Added lines: {plural(summary.n_lines, 'line')} kept, the rest left out by reason"))
     parts.append(_grid(ledger_rows(summary.ledger, summary.n_lines)))
     return Group(*parts)
@@ -195,7 +202,7 @@ def _markdown(summary: ProfileSummary) -> Iterator[str]:
     yield from ("| | |", "|---|---|")
     yield from (f"| {prose(name)} | {prose(value)} |" for name, value in facts(summary))
     yield from (f"\n> ⚠ {prose(warning)}" for warning in summary.warnings)
-    yield from ("", "### Authors", "", PURPOSE, "")
+    yield from ("", "### Authors", "", LEGEND, "", PURPOSE, "")
     yield f"| {' | '.join(HEADINGS)} |"
     yield f"|{'---|' * len(HEADINGS)}"
     for row in alphabetical(summary.authors):

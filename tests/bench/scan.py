@@ -15,7 +15,6 @@ import torch
 from scipy.stats import rankdata
 
 from fingerprint.adapters.budget import count_scored, windows_by_author
-from fingerprint.adapters.population import keep_for_authors
 from fingerprint.adapters.stacked import StackedTask, train_stacked
 from fingerprint.config import AdapterConfig
 from fingerprint.lm.load import load_base
@@ -36,7 +35,7 @@ AUTHORS = {64: 3.5, 256: 7.0}
 """Authors scanned, and the most base forwards it may take (performance.md section 6: 4.5 and 7)."""
 N_TRAINED = 12
 N_HUNKS = 80
-TEAM_TOKENS, AUTHOR_TOKENS = 20_000, 6_000
+AUTHOR_TOKENS, REFERENCE = 6_000, "reference"
 
 
 def random_authors(routed: RoutedModel, n: int) -> StackedDifferences:
@@ -86,32 +85,29 @@ def bench_time(routed: RoutedModel, windows: Sequence[TokenizedPassage], n_round
 
 
 def train(
-    routed: RoutedModel, windows: dict[str, list[TokenizedPassage]], own: dict[str, list[TokenizedPassage]]
+    routed: RoutedModel, every: list[TokenizedPassage], own: dict[str, list[TokenizedPassage]]
 ) -> tuple[RouteWeights, dict[str, RouteWeights]]:
-    """A team's B on one part of the code, its authors' states on the other."""
-    every = [window for part in windows.values() for window in part]
-    config = AdapterConfig(dev_points=1)
-    first = StackedTask(every, every[-8:], routed.zero_weights(), config, TEAM_TOKENS)
-    team = train_stacked(routed, {"": first})[""].weights
-    slow = config.model_copy(update={"learning_rate": config.author_learning_rate})
-    tasks = {a: StackedTask(part, part[-8:], team, slow, AUTHOR_TOKENS) for a, part in own.items()}
-    return team, {author: found.weights for author, found in train_stacked(routed, tasks).items()}
+    """The reference and its authors' states (adapters/population.py)."""
+    config, zero = AdapterConfig(dev_points=1), routed.zero_weights()
+    tasks = {a: StackedTask(part, part[-8:], zero, config, AUTHOR_TOKENS) for a, part in own.items()}
+    tasks[REFERENCE] = StackedTask(every, every[-8:], zero, config, AUTHOR_TOKENS)
+    states = {name: found.weights for name, found in train_stacked(routed, tasks).items()}
+    return states.pop(REFERENCE), states
 
 
 def bench_reach(routed: RoutedModel, repository: Path) -> None:
     """Whether the scan's first four hold the author that exact scoring puts first."""
     before, after = read_corpus(repository).split_by_time((0.85, 0.15))
-    shared, own = keep_for_authors(before, 1 / 3)
-    mine = windows_by_author(own.passages, tokenize_passages(routed.base, own.passages))
-    chosen = sorted(mine, key=lambda author: -count_scored(mine[author]))[:N_TRAINED]
-    theirs = windows_by_author(shared.passages, tokenize_passages(routed.base, shared.passages))
-    team, states = train(routed, theirs, {author: mine[author] for author in chosen})
+    every = tokenize_passages(routed.base, before.passages)
+    own = windows_by_author(before.passages, every)
+    chosen = sorted(own, key=lambda author: -count_scored(own[author]))[:N_TRAINED]
+    start, states = train(routed, every, {author: own[author] for author in chosen})
     windows = [w for w in tokenize_passages(routed.base, after.passages) if w.n_scored >= 20]
     rows = windows[:: max(1, len(windows) // N_HUNKS)][:N_HUNKS]
-    at_team = sums_of(routed, team, rows)
-    exact = np.stack([sums_of(routed, state, rows) - at_team for state in states.values()], axis=1)
-    differences = StackedDifferences.of({a: subtract_weights(b, team) for a, b in states.items()})
-    found = scan(routed, team, rows, np.arange(len(rows)))
+    at_start = sums_of(routed, start, rows)
+    exact = np.stack([sums_of(routed, state, rows) - at_start for state in states.values()], axis=1)
+    differences = StackedDifferences.of({a: subtract_weights(b, start) for a, b in states.items()})
+    found = scan(routed, start, rows, np.arange(len(rows)))
     unbiased = np.zeros_like(exact)
     for own_half, other in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
         bias = measure_bias(part(found, other), differences, exact[other])

@@ -120,6 +120,9 @@ def loss_tables(setup: Setup) -> tuple[tuple[AdapterRow, ...], LossMatrix | None
         losses = measure_losses(setup.bench, setup.slices, setup.trained)
     trained, mean = setup.trained, _mean_of(losses)
     rows = [_adapter_row("team", "team", trained.team, (mean("base"), mean("team"), mean("team")))]
+    if trained.reference is not None:
+        found = (mean("base"), mean("team"), mean("reference"))
+        rows.append(_adapter_row("team", "reference", trained.reference, found))
     for author, adapter in trained.authors.items():
         own = (losses.of("base", author), losses.of("team", author), losses.of(author, author))
         rows.append(_adapter_row("author", author, adapter, own))
@@ -158,9 +161,9 @@ def _matrix(setup: Setup, losses: Losses) -> LossMatrix | None:
     authors = [author for author in setup.material.authors if author in losses.columns]
     if not authors:
         return None
-    rows = ("base", "team", *authors)
+    rows = ("base", "team", "reference", *authors)
     values = [[losses.of(row, column) or 0.0 for column in authors] for row in rows]
-    own = np.array(values[2:])
+    own = np.array(values[3:])
     return LossMatrix(
         rows=rows, columns=tuple(authors), values=tuple(tuple(round(x, 4) for x in row) for row in values),
         n_diagonal_least=int((own.argmin(axis=0) == np.arange(len(authors))).sum()),

@@ -64,7 +64,7 @@ def test_an_author_comes_back_whole(author, routed, tmp_path):
     author.save(tmp_path / "author")  # again, in place
     back = Adapter.load(tmp_path / "author", routed.routes)
     assert back.routes is routed.routes
-    assert (back.kind, back.team, back.scale, back.facts) == ("author", author.team, 1.5, author.facts)
+    assert (back.kind, back.start, back.scale, back.facts) == ("author", author.start, 1.5, author.facts)
     assert back.provenance == author.provenance
     assert back.digest == author.digest
     assert back.is_difference
@@ -80,7 +80,7 @@ def test_authors_refer_to_the_digest_of_a_team(author, routed, provenance, tmp_p
     team.save(tmp_path / "team")
     assert not (tmp_path / "team" / "difference.safetensors").exists()
     back = Adapter.load(tmp_path / "team")
-    assert back.digest == author.team == digest_weights(team.weights)
+    assert back.digest == author.start == digest_weights(team.weights)
     assert not back.is_difference
 
 

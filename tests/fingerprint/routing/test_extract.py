@@ -45,7 +45,7 @@ def test_nothing_to_measure(tiny_routed, random_weights) -> None:
 
 def extract(tiny_routed, team, difference, passages, nulls=()):
     return extract_signature(
-        "ann", routed=tiny_routed, team_weights=team, difference=difference, passages=passages,
+        "ann", routed=tiny_routed, reference=team, difference=difference, passages=passages,
         null_differences=list(nulls), config=DriftConfig(integration_points=1),
         provenance=Provenance("tiny", "r", "a", "c", "d", 0),
     )  # fmt: skip
@@ -55,7 +55,7 @@ def test_an_author_who_is_the_team_reads_zero(tiny_routed, random_weights, passa
     signature = extract(tiny_routed, random_weights(1), tiny_routed.zero_weights(), passages)
     for name in (
         "difference_by_route",
-        "difference_to_team",
+        "difference_to_reference",
         "phi_mean",
         "phi_spread",
         "log_ratio_per_token",

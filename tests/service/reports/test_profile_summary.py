@@ -12,7 +12,8 @@ from service.reports.profile_summary import AuthorRow, ProfileSummary, author_ce
 def summary() -> ProfileSummary:
     rows = (
         AuthorRow(key="zed@example.org", name="Zed", n_commits=90, n_tokens=52_000, n_trained_tokens=40_000,
-                  base_loss=3.1, team_loss=2.4, author_loss=2.25, null_gains=(0.01, 0.03)),
+                  base_loss=3.1, team_loss=2.3, reference_loss=2.4, author_loss=2.25,
+                  null_gains=(0.01, 0.03)),
         AuthorRow(key="bot:helper", name="helper @all", kind="agent", tier="B", is_declared=True,
                   n_tokens=900, n_missing_tokens=7_100),
     )  # fmt: skip
