@@ -165,6 +165,27 @@ def _flat(contributions: Contributions) -> Float[np.ndarray, "n p"]:
     return centred.reshape(len(centred), -1)
 
 
+def cross_fit(
+    fit: Callable[[np.ndarray], Callable[[np.ndarray], Scores]], labels: Labels, groups: Sequence[str]
+) -> Scores:
+    """Scores of texts by a model fitted on the other folds: what it gives on texts that it has not seen.
+
+    Args:
+        fit: from rows to fit on to a scorer of rows. groups: commits, kept whole in a fold.
+
+    A fold whose others show fewer than two authors is fitted with itself.
+    """
+    every = np.arange(len(labels))
+    n_folds = min(N_FOLDS, len(set(groups)))
+    if n_folds < 2:
+        return fit(every)(every)
+    parts: dict[int, np.ndarray] = {}
+    for others, rows in GroupKFold(n_folds).split(labels, labels, groups):
+        known = others if len(np.unique(labels[others])) > 1 else every
+        parts |= dict(zip(rows.tolist(), fit(known)(rows), strict=True))
+    return np.stack([parts[i] for i in every.tolist()])
+
+
 def _choose(
     penalties: Sequence[float],
     fit: Callable[[np.ndarray, float], Model],

@@ -36,8 +36,8 @@ class EvaluationConfig(BaseModel):
     """Newest training samples an author gives the n-grams (the published anchors' own cap)."""
     hidden_samples: Count = 120
     """Newest training samples an author gives the classifier of hidden states (B8)."""
-    dev_samples: Count = 600
-    """Dev samples the site weights are fitted on, evenly over authors."""
+    past_samples: Count = 600
+    """Samples of the calibration slice that combinations are fitted on, evenly over authors."""
     test_samples: Count = 600
     """Test samples, evenly over authors."""
     sample_tokens: Count = 384
@@ -67,7 +67,7 @@ class EvaluationConfig(BaseModel):
         return cls(
             tokens=30_000,
             n_null_sets=1,
-            dev_samples=300,
+            past_samples=300,
             hidden_samples=60,
             test_samples=300,
             drift_commits=80,

@@ -64,7 +64,7 @@ class LossMatrix(_Frozen):
 
 
 class SystemRow(_Frozen):
-    """Closed-set attribution by one system. unit: "hunk" (one file of one commit) or "commit"."""
+    """Closed-set attribution by one system. unit: "hunk" (a file of a commit), "commit" or "ten commits"."""
 
     system: str
     unit: str
@@ -74,6 +74,31 @@ class SystemRow(_Frozen):
     balanced: Figure
     top3: float | None
     eer: float | None
+
+
+class EvidenceRow(_Frozen):
+    """What a system's scores are worth as evidence; calibrated on the past slice, judged on test.
+
+    Attributes:
+        auroc, eer: verification (T2), over every claim "this author wrote this text", one threshold for all.
+        cllr: bits a claim; 1 says nothing, more misleads. min_cllr: at best recalibrated.
+        calibration_error: ECE of the likeliest author's probability, over 15 bins of equal mass.
+        confidence, accuracy: means of that probability and of its being right.
+        answered: share of texts above the past slice's best threshold; c_at_1: accuracy with abstention.
+    """
+
+    system: str
+    unit: str
+    n: int
+    auroc: Figure
+    eer: float | None
+    cllr: float | None
+    min_cllr: float | None
+    calibration_error: float | None
+    confidence: float | None
+    accuracy: float | None
+    answered: float | None
+    c_at_1: float | None
 
 
 class ContrastRow(_Frozen):
@@ -187,6 +212,7 @@ class Evaluation(_Frozen):
     anchors: tuple[AnchorRow, ...] = ()
     attribution: tuple[SystemRow, ...] = ()
     contrasts: tuple[ContrastRow, ...] = ()
+    evidence: tuple[EvidenceRow, ...] = ()
     null_attribution: tuple[SystemRow, ...] = ()
     detection: tuple[DetectionRow, ...] = ()
     flagged: tuple[FlaggedRow, ...] = ()

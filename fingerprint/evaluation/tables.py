@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from fingerprint.evaluation.metrics import (
     Interval,
     auroc,
+    bag_commits,
     balanced_top,
     centre_rows,
     cluster_bootstrap,
@@ -45,15 +46,21 @@ class ClosedSet:
     def by_unit(
         self, scores: np.ndarray, unit: str
     ) -> tuple[Float[np.ndarray, "m k"], Int[np.ndarray, " m"], Sequence[str]]:
-        """Row-centred scores, labels and commits by "hunk" or by "commit"."""
+        """Row-centred scores, labels and clusters by "hunk", by "commit" or by bag of "ten commits"."""
         centred = centre_rows(scores)
         if unit == "hunk":
             return centred, self.labels, self.groups
+        if unit == "ten commits":
+            bags, labels = bag_commits(centred, self.labels, self.groups, weights=self.weights)
+            return bags, labels, [str(i) for i in range(len(labels))]
         return pool_by_group(centred, self.labels, self.groups, self.weights)
 
     def judge(self, system: str, scores: Float[np.ndarray, "n k"]) -> list[SystemRow]:
-        """Rows of one system, by hunk and by commit."""
-        return [self._row(system, scores, unit) for unit in ("hunk", "commit")]
+        """Rows of one system, by hunk, by commit and, where two authors have so many, by ten commits."""
+        units = ["hunk", "commit"]
+        if len(np.unique(self.by_unit(scores, "ten commits")[1])) > 1:
+            units.append("ten commits")
+        return [self._row(system, scores, unit) for unit in units]
 
     def _row(self, system: str, scores: np.ndarray, unit: str) -> SystemRow:
         values, labels, groups = self.by_unit(scores, unit)

@@ -117,6 +117,16 @@ def _attribution(found: Evaluation) -> Iterator[Sheet]:
                 tuple((r.system, r.unit, r.n, r.n_authors, _figure(r.auroc), _figure(r.balanced),
                        _share(r.top3), _share(r.eer)) for r in rows),
             )  # fmt: skip
+    if found.evidence:
+        yield Sheet(
+            "claims \"this author wrote this text\" (T2), and whether probabilities can be believed",
+            ("system", "unit", "n", "AUROC", "EER", "Cllr", "at best", "ECE", "confidence", "accuracy",
+             "answered", "c@1"),
+            tuple((r.system, r.unit, r.n, _figure(r.auroc), *map(_share, (
+                r.eer, r.cllr, r.min_cllr, r.calibration_error, r.confidence, r.accuracy, r.answered,
+                r.c_at_1,
+            ))) for r in found.evidence),
+        )  # fmt: skip
     if found.contrasts:
         yield Sheet(
             "paired differences in AUROC", ("first", "minus", "unit", "difference"),

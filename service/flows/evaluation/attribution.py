@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from fingerprint.evaluation.attribution import SampleRows, alm_scores, sample_log_probs, scan_samples
-from fingerprint.evaluation.combine import fit_author_logistic, fit_site_weights, remove_bias, sum_sites
-from fingerprint.evaluation.results import ContrastRow, SystemRow
-from fingerprint.evaluation.stack import fit_stack
+from fingerprint.evaluation.combine import (
+    AuthorLogistic,
+    SiteWeights,
+    cross_fit,
+    fit_author_logistic,
+    fit_site_weights,
+    remove_bias,
+    sum_sites,
+)
+from fingerprint.evaluation.evidence import Texts, judge_evidence
+from fingerprint.evaluation.protocol import Sample
+from fingerprint.evaluation.results import ContrastRow, EvidenceRow, SystemRow
 from fingerprint.evaluation.tables import ClosedSet
 from service.flows.evaluation.baselines import (
     B1,
@@ -20,6 +30,7 @@ from service.flows.evaluation.baselines import (
     Scores,
     gradient_scores,
     hidden_scores,
+    stack_systems,
     text_scores,
     tokenize,
 )
@@ -27,25 +38,36 @@ from service.flows.evaluation.setup import Setup
 
 ALM = "per-author perplexity (B7, ALM)"
 SCAN = "routes, scan summed"
-SCAN_UNBIASED = "routes, scan summed, dev mean removed"
+SCAN_UNBIASED = "routes, scan summed, past mean removed"
 SITES = "routes, shared site weights"
 LOGISTIC = "routes, sites x authors logistic"
-FUSED = "B6 + routes, stacked on dev"
-EVERYTHING = "B6 + B7 + B8 + routes, stacked on dev"
+FUSED = "B6 + routes, stacked"
+EVERYTHING = "B6 + B7 + B8 + routes, stacked"
+_AS_EVIDENCE = (B1, B6, ALM, SITES, FUSED, EVERYTHING)
 _CONTRASTS = (
     (SITES, ALM), (SITES, B6), (SITES, B1), (SCAN, ALM), (LOGISTIC, B6), (ALM, B6), (B6, B1), (FUSED, B6),
     (EVERYTHING, B6),
 )  # fmt: skip
 
 
-def attribute(setup: Setup) -> tuple[list[SystemRow], list[ContrastRow], list[SystemRow]]:
-    """Rows of every system, paired contrasts of the main ones, and rows of the null adapters."""
+@dataclass(frozen=True)
+class Attribution:
+    """Rows of every system, paired contrasts and worth as evidence of the main ones, and the nulls' rows."""
+
+    attribution: tuple[SystemRow, ...] = ()
+    contrasts: tuple[ContrastRow, ...] = ()
+    evidence: tuple[EvidenceRow, ...] = ()
+    null_attribution: tuple[SystemRow, ...] = ()
+
+
+def attribute(setup: Setup) -> Attribution:
+    """Score the past slice and the test slice by every system; judge on test."""
     material = setup.material
-    read = {"dev": tokenize(setup, material.dev), "test": tokenize(setup, material.test)}
+    read = {"past": tokenize(setup, material.past), "test": tokenize(setup, material.test)}
     with setup.clock.phase("text baselines"):
         scores = text_scores(setup)
     with setup.clock.phase("per-author perplexity"):
-        scores[ALM] = _alm(setup, "dev", read["dev"]), _alm(setup, "test", read["test"])
+        scores[ALM] = _alm(setup, "past", read["past"]), _alm(setup, "test", read["test"])
     with setup.clock.phase("hidden states"):
         scores[B8] = hidden_scores(setup, read)
     with setup.clock.phase("gradients at the base"):
@@ -53,30 +75,40 @@ def attribute(setup: Setup) -> tuple[list[SystemRow], list[ContrastRow], list[Sy
     with setup.clock.phase("routes"):
         scan = {part: _scan(setup, part, rows) for part, rows in read.items()}
         own = {part: values[:, : len(material.authors)] for part, values in scan.items()}
-        scores |= _route_scores(setup, own["dev"], own["test"])
-    scores[FUSED] = _stack(setup, scores, [*TEXT_SYSTEMS, SITES])
-    scores[EVERYTHING] = _stack(setup, scores, [*TEXT_SYSTEMS, ALM, B8, SITES])
-    closed = ClosedSet(
-        material.labels(material.test),
-        tuple(sample.group for sample in material.test),
-        np.maximum(read["test"].n_scored, 1).astype(float),
-        setup.config.n_draws,
+        scores |= _route_scores(setup, own["past"], own["test"])
+    text = {name: scores[name] for name in TEXT_SYSTEMS}
+    scores[FUSED] = stack_systems(setup, text | {SITES: scores[SITES]})
+    scores[EVERYTHING] = stack_systems(setup, text | {name: scores[name] for name in (ALM, B8, SITES)})
+    past, closed = (
+        _closed_set(setup, *part) for part in ((material.past, read["past"]), (material.test, read["test"]))
     )
     with setup.clock.phase("intervals"):
         test = {name: values for name, (_, values) in scores.items()}
         rows = [row for name, values in test.items() for row in closed.judge(name, values)]
         contrasts = [row for first, second in _CONTRASTS for row in closed.contrast(test, first, second)]
+        evidence = [row for name in _AS_EVIDENCE for row in _evidence(name, past, closed, scores[name])]
         nulls = _null_rows(setup, scan["test"], test[ALM], closed)
     setup.notes.append(_scan_note(own["test"], test[ALM]))
-    return rows, contrasts, nulls
+    return Attribution(tuple(rows), tuple(contrasts), tuple(evidence), tuple(nulls))
 
 
-def _stack(setup: Setup, scores: Mapping[str, Scores], systems: Sequence[str]) -> Scores:
-    """One system of several, weighted on dev."""
-    material = setup.material
-    dev, test = ({name: scores[name][part] for name in systems} for part in (0, 1))
-    fitted = fit_stack(dev, material.labels(material.dev), tuple(sample.group for sample in material.dev))
-    return fitted.score(dev), fitted.score(test)
+def _closed_set(setup: Setup, samples: Sequence[Sample], read: SampleRows) -> ClosedSet:
+    return ClosedSet(
+        setup.material.labels(samples),
+        tuple(sample.group for sample in samples),
+        np.maximum(read.n_scored, 1).astype(float),
+        setup.config.n_draws,
+    )
+
+
+def _evidence(system: str, past: ClosedSet, test: ClosedSet, scores: Scores) -> Iterator[EvidenceRow]:
+    """By hunk and by commit, where the past slice holds two authors or more."""
+    for unit in ("hunk", "commit"):
+        before, after = (
+            Texts(*part.by_unit(values, unit)) for part, values in zip((past, test), scores, strict=True)
+        )
+        if len(np.unique(before.labels)) > 1:
+            yield judge_evidence(system, unit, before, after, n_draws=test.n_draws)
 
 
 def _alm(setup: Setup, name: str, read: SampleRows) -> np.ndarray:
@@ -111,17 +143,27 @@ def _scan(setup: Setup, name: str, read: SampleRows) -> np.ndarray:
     return setup.arrays(f"scan {name}", compute)["sites"]
 
 
-def _route_scores(setup: Setup, dev: np.ndarray, test: np.ndarray) -> dict[str, Scores]:
-    """Every combination of the site contributions; weights are fitted on dev alone."""
-    labels = setup.material.labels(setup.material.dev)
-    groups = tuple(sample.group for sample in setup.material.dev)
-    shared = fit_site_weights(remove_bias(dev, dev), labels, groups)
-    logistic = fit_author_logistic(dev, labels, groups)
+def _route_scores(setup: Setup, past: np.ndarray, test: np.ndarray) -> dict[str, Scores]:
+    """Every combination of the site contributions; weights are fitted on the past slice alone."""
+    labels = setup.material.labels(setup.material.past)
+    groups = tuple(sample.group for sample in setup.material.past)
+    before, after = remove_bias(past, past), remove_bias(test, past)
+
+    def fitted(
+        fit: Callable[[np.ndarray, np.ndarray, Sequence[str]], SiteWeights | AuthorLogistic],
+        values: tuple[np.ndarray, np.ndarray],
+    ) -> Scores:
+        def part(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+            model = fit(values[0][rows], labels[rows], [groups[i] for i in rows])
+            return lambda other: model.score(values[0][other])
+
+        return cross_fit(part, labels, groups), fit(values[0], labels, groups).score(values[1])
+
     return {
-        SCAN: (sum_sites(dev), sum_sites(test)),
-        SCAN_UNBIASED: (sum_sites(remove_bias(dev, dev)), sum_sites(remove_bias(test, dev))),
-        SITES: (shared.score(remove_bias(dev, dev)), shared.score(remove_bias(test, dev))),
-        LOGISTIC: (logistic.score(dev), logistic.score(test)),
+        SCAN: (sum_sites(past), sum_sites(test)),
+        SCAN_UNBIASED: (sum_sites(before), sum_sites(after)),
+        SITES: fitted(fit_site_weights, (before, after)),
+        LOGISTIC: fitted(fit_author_logistic, (past, test)),
     }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from fingerprint.evaluation.attribution import SampleRows, tokenize_samples
 from fingerprint.evaluation.baselines import fit_ngram_classifier
+from fingerprint.evaluation.combine import cross_fit
 from fingerprint.evaluation.compression import fit_author_dictionaries
 from fingerprint.evaluation.gradient import align_gradients
 from fingerprint.evaluation.hidden import fit_hidden, pool_hidden_states
@@ -28,24 +29,34 @@ B8 = "hidden states of the base (B8)"
 B9 = "gradient alignment at the base (B9)"
 TEXT_SYSTEMS = (B1, B2, B3, B4)
 Scores = tuple[np.ndarray, np.ndarray]
-"""A system's scores of dev and of test, [n, K] each."""
+"""A system's scores of the past slice and of test, [n, K] each; of past texts that it was not fitted on."""
 _FITS = {
     B1: fit_ngram_classifier, B2: fit_layout, B3: fit_author_trigrams, B4: fit_author_dictionaries,
 }  # fmt: skip
 
 
 def text_scores(setup: Setup) -> dict[str, Scores]:
-    """B1-B4 from the train slice, their stack (B6) fitted on dev, and B1 from everything before the cut."""
+    """B1-B4 from the train slice, their stack (B6), and B1 from everything before the cut."""
     material, config = setup.material, setup.config
     train = cap_newest(material.train, config.ngram_samples)
     texts, labels = [sample.text for sample in train], material.labels(train)
     found = {name: _scores_of(setup, name, texts, labels) for name in TEXT_SYSTEMS}
-    groups = tuple(sample.group for sample in material.dev)
-    dev = {name: scores[0] for name, scores in found.items()}
-    stack = fit_stack(dev, material.labels(material.dev), groups)
-    test = {name: scores[1] for name, scores in found.items()}
-    found[B6] = (stack.score(dev), stack.score(test))
+    found[B6] = stack_systems(setup, found)
     return found | {B1_ALL: (found[B1][0], _b1_from_everything(setup))}
+
+
+def stack_systems(setup: Setup, systems: Mapping[str, Scores]) -> Scores:
+    """Systems as one, weighted on the past slice."""
+    material = setup.material
+    labels, groups = material.labels(material.past), [sample.group for sample in material.past]
+    past, test = ({name: scores[part] for name, scores in systems.items()} for part in (0, 1))
+
+    def fit(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        some = {name: scores[rows] for name, scores in past.items()}
+        stack = fit_stack(some, labels[rows], [groups[i] for i in rows])
+        return lambda other: stack.score({name: scores[other] for name, scores in past.items()})
+
+    return cross_fit(fit, labels, groups), fit_stack(past, labels, groups).score(test)
 
 
 def _scores_of(setup: Setup, name: str, texts: Sequence[str], labels: np.ndarray) -> Scores:
@@ -53,11 +64,11 @@ def _scores_of(setup: Setup, name: str, texts: Sequence[str], labels: np.ndarray
 
     def compute() -> Mapping[str, np.ndarray]:
         model = _FITS[name](texts, labels, len(material.authors))
-        parts = {"dev": material.dev, "test": material.test}
+        parts = {"past": material.past, "test": material.test}
         return {part: model.score([sample.text for sample in samples]) for part, samples in parts.items()}
 
     found = setup.arrays(name, compute)
-    return found["dev"], found["test"]
+    return found["past"], found["test"]
 
 
 def _b1_from_everything(setup: Setup) -> np.ndarray:
@@ -72,17 +83,17 @@ def _b1_from_everything(setup: Setup) -> np.ndarray:
 
 
 def hidden_scores(setup: Setup, read: Mapping[str, SampleRows]) -> Scores:
-    """B8: discriminants of the base's hidden states, the layer chosen on dev."""
+    """B8: discriminants of the base's hidden states, the layer chosen on the past slice."""
     material = setup.material
     train = cap_newest(material.train, setup.config.hidden_samples)
     labels = material.labels(train)
     states = {"train": _states(setup, "train", tokenize(setup, train))}
     states |= {part: _states(setup, part, rows) for part, rows in read.items()}
     model = fit_hidden(
-        states["train"], labels, len(material.authors), dev_states=states["dev"],
-        dev_labels=material.labels(material.dev),
+        states["train"], labels, len(material.authors), dev_states=states["past"],
+        dev_labels=material.labels(material.past),
     )  # fmt: skip
-    return model.score(states["dev"]), model.score(states["test"])
+    return model.score(states["past"]), model.score(states["test"])
 
 
 def tokenize(setup: Setup, samples: Sequence[Sample]) -> SampleRows:
@@ -117,4 +128,4 @@ def gradient_scores(setup: Setup, read: Mapping[str, SampleRows]) -> Scores:
 
         return setup.arrays(step, compute)["scores"]
 
-    return score("dev"), score("test")
+    return score("past"), score("test")

@@ -43,9 +43,7 @@ def evaluate_people(
         report=lambda stage: report(replace(stage, name=f"{name}: {stage.name}")),
     )  # fmt: skip
     adapters, losses = loss_tables(setup)
-    attribution, contrasts, nulls = attribute(setup)
-    return as_evaluation(setup, name, adapters=adapters, losses=losses, attribution=tuple(attribution),
-                         contrasts=tuple(contrasts), null_attribution=tuple(nulls))  # fmt: skip
+    return as_evaluation(setup, name, adapters=adapters, losses=losses, **vars(attribute(setup)))
 
 
 def _read(

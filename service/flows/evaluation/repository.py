@@ -44,7 +44,7 @@ def evaluate(
     """
     from service.flows.evaluation.ablation import ablate_routes
     from service.flows.evaluation.anchors import measure_anchors
-    from service.flows.evaluation.attribution import attribute
+    from service.flows.evaluation.attribution import Attribution, attribute
     from service.flows.evaluation.changes import find_changes
     from service.flows.evaluation.detection import detect
     from service.flows.evaluation.setup import loss_tables, set_up
@@ -58,9 +58,9 @@ def evaluate(
     setup = set_up(repository, history, other, material, settings=settings, config=config, report=report)
     adapters, losses = loss_tables(setup)
     if len(setup.material.authors) >= 2:
-        attribution, contrasts, nulls = attribute(setup)
+        found = attribute(setup)
     else:
-        attribution, contrasts, nulls = [], [], []
+        found = Attribution()
         setup.notes.append("fewer than two authors stand on both sides of the cut: no attribution")
     anchors = measure_anchors(setup)
     detection, flagged, drift = detect(setup)
@@ -73,9 +73,7 @@ def evaluate(
         adapters=adapters,
         losses=losses,
         anchors=tuple(anchors),
-        attribution=tuple(attribution),
-        contrasts=tuple(contrasts),
-        null_attribution=tuple(nulls),
+        **vars(found),
         detection=tuple(detection),
         flagged=tuple(flagged),
         ablation=tuple(ablation),
@@ -87,7 +85,7 @@ def evaluate(
 def as_evaluation(setup: Setup, name: str, **found: Any) -> Evaluation:
     """The result of an evaluation: what was found, with the facts of its setup."""
     base, routes = setup.bench.routed.base, setup.bench.routed.routes
-    sizes = {"dev_samples": len(setup.material.dev), "test_samples": len(setup.material.test)}
+    sizes = {"past_samples": len(setup.material.past), "test_samples": len(setup.material.test)}
     return Evaluation(
         repository=name,
         foreign=None if setup.other is None else setup.other.name,

@@ -135,13 +135,15 @@ class Material:
 
     Attributes:
         standings: every author's. authors: those who take part, in column order.
-        train: all their training samples; dev, test: capped. before: all samples before the cut.
+        train: all their training samples. past: of the calibration slice, capped: later than what trained
+            or stopped any adapter, and what combinations are fitted on. test: after the cut, capped.
+        before: all samples before the cut.
     """
 
     standings: tuple[Standing, ...]
     authors: tuple[str, ...]
     train: tuple[Sample, ...]
-    dev: tuple[Sample, ...]
+    past: tuple[Sample, ...]
     test: tuple[Sample, ...]
     before: tuple[Sample, ...]
 
@@ -152,7 +154,7 @@ class Material:
     def narrowed(self, authors: Sequence[str]) -> Material:
         """The same without the others, for instance those with too few tokens to train on."""
         kept = tuple(author for author in self.authors if author in set(authors))
-        parts = (tuple(only_authors(part, kept)) for part in (self.train, self.dev, self.test, self.before))
+        parts = (tuple(only_authors(part, kept)) for part in (self.train, self.past, self.test, self.before))
         return Material(self.standings, kept, *parts)
 
 
@@ -182,7 +184,7 @@ def choose_material(history: History, config: EvaluationConfig, allowed: Sequenc
     train, dev, calibration, test = (only_authors(part, authors) for part in parts)
     return Material(
         tuple(standings), authors, tuple(train),
-        tuple(cap_spread(dev, config.dev_samples, config.seed)),
+        tuple(cap_spread(calibration, config.past_samples, config.seed)),
         tuple(cap_spread(test, config.test_samples, config.seed)),
         tuple(train + dev + calibration),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fingerprint.evaluation.combine import (
+    cross_fit,
     fit_author_logistic,
     fit_site_weights,
     remove_bias,
@@ -83,3 +84,31 @@ def test_absent_authors_come_last() -> None:
 def test_bias_is_the_background_mean_per_author() -> None:
     background = np.array([[[1.0], [2.0]], [[3.0], [2.0]]])
     assert remove_bias(np.array([[[5.0], [5.0]]]), background).tolist() == [[[3.0], [3.0]]]
+
+
+def test_cross_fitted_scores_come_from_the_other_commits() -> None:
+    groups = [f"c{i // 2}" for i in range(40)]
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def fit(rows: np.ndarray):
+        def score(other: np.ndarray) -> np.ndarray:
+            seen.append((rows, other))
+            return np.stack([other, -other], axis=1).astype(float)
+
+        return score
+
+    labels = np.arange(40) % 2
+    found = cross_fit(fit, labels, groups)
+    assert np.array_equal(found[:, 0], np.arange(40))
+    assert np.array_equal(np.sort(np.concatenate([other for _, other in seen])), np.arange(40))
+    for rows, other in seen:
+        assert not {groups[i] for i in rows} & {groups[i] for i in other}
+
+
+def test_a_fold_without_two_other_authors_is_fitted_with_itself() -> None:
+    def fit(rows: np.ndarray):
+        assert len(np.unique(labels[rows])) > 1
+        return lambda other: np.zeros((len(other), 2))
+
+    labels = np.array([0, 0, 1, 1])
+    assert cross_fit(fit, labels, ["a", "a", "b", "b"]).shape == (4, 2)

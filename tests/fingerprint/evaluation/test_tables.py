@@ -40,3 +40,11 @@ def test_an_evaluation_is_valid_json_without_nan() -> None:
     text = found.model_dump_json()
     assert json.loads(text)["drift"] == {"x": None}
     assert Evaluation.model_validate_json(text).repository == "r"
+
+
+def test_bags_of_ten_commits_stand_beside_hunks_where_two_authors_have_them() -> None:
+    labels = np.repeat([0, 1], 25)
+    scores = np.random.default_rng(0).normal(size=(50, 2)) + np.eye(2)[labels]
+    rows = ClosedSet(labels, tuple(f"c{i}" for i in range(50)), np.ones(50), n_draws=20).judge("s", scores)
+    assert [(row.unit, row.n) for row in rows] == [("hunk", 50), ("commit", 50), ("ten commits", 4)]
+    assert rows[2].auroc.value == 1.0
