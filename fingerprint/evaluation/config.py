@@ -76,6 +76,13 @@ class EvaluationConfig(BaseModel):
             ablated_hunks=20,
         )
 
+    def with_test_share(self, share: float) -> EvaluationConfig:
+        """The same with another share of commits after the cut; what is before keeps its proportions."""
+        train, dev, calibration, test = self.slices
+        scale = (1 - share) / (1 - test)
+        slices = (train * scale, dev * scale, calibration * scale, share)
+        return self.model_copy(update={"slices": slices})
+
     @property
     def enrolment(self) -> EnrolmentRule:
         """The least material of an author."""

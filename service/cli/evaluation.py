@@ -70,9 +70,10 @@ def evaluate(
     chosen = {
         "tokens": tokens, "n_null_sets": null_sets, "most_authors": authors, "least_samples": authors_min,
         "unseen_authors": unseen,
-        "slices": None if test_share is None else _slices(test_share),
     }  # fmt: skip
     config = _config(fast, {name: value for name, value in chosen.items() if value is not None})
+    if test_share is not None:
+        config = config.with_test_share(test_share)
     settings = settings_for(home)
     if manifest is None:
         found = [_evaluate_one(find_repository(repo), foreign, settings, config, out)]
@@ -129,9 +130,3 @@ def _config(fast: bool, chosen: dict[str, object]) -> EvaluationConfig:
 
     start = EvaluationConfig.fast() if fast else EvaluationConfig()
     return EvaluationConfig.model_validate(start.model_dump() | chosen)
-
-
-def _slices(test_share: float) -> tuple[float, float, float, float]:
-    """Train, dev and calibration in their usual proportion before the cut."""
-    before = 1 - test_share
-    return (before * 0.8, before / 10, before / 10, test_share)
