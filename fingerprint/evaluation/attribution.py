@@ -38,6 +38,16 @@ class SampleRows:
     n_scored: Int[np.ndarray, " n"]
 
     @property
+    def token_owner(self) -> Int[np.ndarray, " t"]:
+        """Sample number of every scored token, rows in order."""
+        return np.repeat(self.owner, [row.n_scored for row in self.rows])
+
+    @property
+    def token_ids(self) -> Int[np.ndarray, " t"]:
+        """Every scored token, rows in order."""
+        return np.concatenate([*(row.ids[row.scored] for row in self.rows), np.zeros(0, int)]).astype(int)
+
+    @property
     def n_tokens(self) -> int:
         """Tokens read in one pass, padding not counted."""
         return sum(len(row) for row in self.rows)
@@ -70,14 +80,24 @@ def sample_log_probs(
     routed: RoutedModel, states: Mapping[str, RouteWeights], read: SampleRows, progress: Progress = _silent
 ) -> dict[str, Float[np.ndarray, " n"]]:
     """Summed log-probability, in nats, of every sample's scored tokens, by the state's name."""
+    found = token_log_probs(routed, states, read, progress)
+    n_texts = len(read.n_scored)
+    return {
+        name: np.bincount(read.token_owner, weights=values, minlength=n_texts)
+        for name, values in found.items()
+    }
+
+
+def token_log_probs(
+    routed: RoutedModel, states: Mapping[str, RouteWeights], read: SampleRows, progress: Progress = _silent
+) -> dict[str, Float[np.ndarray, " t"]]:
+    """Log-probability, in nats, of every scored token of the rows in order, by the state's name."""
     before = routed.weights()
     found: dict[str, np.ndarray] = {}
     try:
         for name, state in states.items():
             routed.set_weights(state)
-            values = scored_log_probs(routed, read.rows)
-            sums = np.array([float(value.sum()) for value in values])
-            found[name] = np.bincount(read.owner, weights=sums, minlength=len(read.n_scored))
+            found[name] = np.concatenate([*scored_log_probs(routed, read.rows), np.zeros(0)])
             progress(read.n_tokens)
     finally:
         routed.set_weights(before)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fingerprint.evaluation.attribution import SampleRows, alm_scores, sample_log_probs, scan_samples
+from fingerprint.evaluation.attribution import SampleRows, alm_scores, scan_samples, token_log_probs
 from fingerprint.evaluation.combine import (
     AuthorLogistic,
     SiteWeights,
@@ -18,6 +18,7 @@ from fingerprint.evaluation.combine import (
     sum_sites,
 )
 from fingerprint.evaluation.evidence import Texts, judge_evidence
+from fingerprint.evaluation.gating import cell_scores, classify_ids
 from fingerprint.evaluation.protocol import Sample
 from fingerprint.evaluation.results import ContrastRow, EvidenceRow, SystemRow
 from fingerprint.evaluation.tables import ClosedSet
@@ -37,16 +38,18 @@ from service.flows.evaluation.baselines import (
 from service.flows.evaluation.setup import Setup
 
 ALM = "per-author perplexity (B7, ALM)"
+BY_CELL = "perplexity by kind of token"
 SCAN = "routes, scan summed"
 SCAN_UNBIASED = "routes, scan summed, past mean removed"
 SITES = "routes, shared site weights"
 LOGISTIC = "routes, sites x authors logistic"
 FUSED = "B6 + routes, stacked"
-EVERYTHING = "B6 + B7 + B8 + routes, stacked"
-_AS_EVIDENCE = (B1, B6, ALM, SITES, FUSED, EVERYTHING)
+EVERYTHING = "B6 + perplexity by kind + B8 + routes, stacked"
+REFERENCE = "reference"
+_AS_EVIDENCE = (B1, B6, ALM, BY_CELL, SITES, FUSED, EVERYTHING)
 _CONTRASTS = (
-    (SITES, ALM), (SITES, B6), (SITES, B1), (SCAN, ALM), (LOGISTIC, B6), (ALM, B6), (B6, B1), (FUSED, B6),
-    (EVERYTHING, B6),
+    (SITES, ALM), (SITES, B6), (SITES, B1), (SCAN, ALM), (LOGISTIC, B6), (ALM, B6), (BY_CELL, ALM),
+    (BY_CELL, B6), (B6, B1), (FUSED, B6), (EVERYTHING, B6),
 )  # fmt: skip
 
 
@@ -67,7 +70,7 @@ def attribute(setup: Setup) -> Attribution:
     with setup.clock.phase("text baselines"):
         scores = text_scores(setup)
     with setup.clock.phase("per-author perplexity"):
-        scores[ALM] = _alm(setup, "past", read["past"]), _alm(setup, "test", read["test"])
+        scores |= _perplexity_scores(setup, read)
     with setup.clock.phase("hidden states"):
         scores[B8] = hidden_scores(setup, read)
     with setup.clock.phase("gradients at the base"):
@@ -78,7 +81,7 @@ def attribute(setup: Setup) -> Attribution:
         scores |= _route_scores(setup, own["past"], own["test"])
     text = {name: scores[name] for name in TEXT_SYSTEMS}
     scores[FUSED] = stack_systems(setup, text | {SITES: scores[SITES]})
-    scores[EVERYTHING] = stack_systems(setup, text | {name: scores[name] for name in (ALM, B8, SITES)})
+    scores[EVERYTHING] = stack_systems(setup, text | {name: scores[name] for name in (BY_CELL, B8, SITES)})
     past, closed = (
         _closed_set(setup, *part) for part in ((material.past, read["past"]), (material.test, read["test"]))
     )
@@ -111,20 +114,45 @@ def _evidence(system: str, past: ClosedSet, test: ClosedSet, scores: Scores) -> 
             yield judge_evidence(system, unit, before, after, n_draws=test.n_draws)
 
 
-def _alm(setup: Setup, name: str, read: SampleRows) -> np.ndarray:
-    """ALM scores [n, K] of one slice's samples."""
+def _perplexity_scores(setup: Setup, read: Mapping[str, SampleRows]) -> dict[str, Scores]:
+    """ALM, and the same resolved by kind of token."""
+    authors, routed = setup.material.authors, setup.bench.routed
+    past, test = (_log_probs(setup, part, rows) for part, rows in read.items())
+    vocabulary = [str(routed.base.tokenizer.decode([i])) for i in range(len(routed.base.tokenizer))]
+    classes = classify_ids(vocabulary)
+
+    def sums(found: Mapping[str, np.ndarray], rows: SampleRows) -> np.ndarray:
+        n = len(rows.n_scored)
+        whole = {name: np.bincount(rows.token_owner, values, n) for name, values in found.items()}
+        return alm_scores(whole, authors, REFERENCE, rows.n_scored)
+
+    def cells(found: Mapping[str, np.ndarray], rows: SampleRows) -> np.ndarray:
+        own = np.stack([found[author] for author in authors])
+        return cell_scores(
+            own, found[REFERENCE], classes[rows.token_ids], rows.token_owner, len(rows.n_scored)
+        )
+
+    values = cells(past, read["past"]), cells(test, read["test"])
+    return {
+        ALM: (sums(past, read["past"]), sums(test, read["test"])),
+        BY_CELL: _fitted(setup, fit_site_weights, values),
+    }
+
+
+def _log_probs(setup: Setup, part: str, read: SampleRows) -> dict[str, np.ndarray]:
+    """Log-probabilities of one slice's tokens, by author and at the reference."""
     trained = setup.trained
     assert trained.reference is not None, "there are authors"
     states = {author: trained.authors[author].state for author in setup.material.authors}
-    states = {"reference": trained.reference.state} | states
+    states = {REFERENCE: trained.reference.state} | states
 
     def compute() -> Mapping[str, np.ndarray]:
-        step = f"perplexity under every author, {name}"
+        step = f"perplexity under every author, {part}"
         count = setup.bench.counter(step, read.n_tokens * len(states))
-        found = sample_log_probs(setup.bench.routed, states, read, count)
-        return {"scores": alm_scores(found, setup.material.authors, "reference", read.n_scored)}
+        found = token_log_probs(setup.bench.routed, states, read, count)
+        return {name: values.astype(np.float32) for name, values in found.items()}
 
-    return setup.arrays(f"perplexity {name}", compute)["scores"]
+    return setup.arrays(f"log-probabilities by token, {part}", compute)
 
 
 def _scan(setup: Setup, name: str, read: SampleRows) -> np.ndarray:
@@ -145,26 +173,31 @@ def _scan(setup: Setup, name: str, read: SampleRows) -> np.ndarray:
 
 def _route_scores(setup: Setup, past: np.ndarray, test: np.ndarray) -> dict[str, Scores]:
     """Every combination of the site contributions; weights are fitted on the past slice alone."""
-    labels = setup.material.labels(setup.material.past)
-    groups = tuple(sample.group for sample in setup.material.past)
     before, after = remove_bias(past, past), remove_bias(test, past)
-
-    def fitted(
-        fit: Callable[[np.ndarray, np.ndarray, Sequence[str]], SiteWeights | AuthorLogistic],
-        values: tuple[np.ndarray, np.ndarray],
-    ) -> Scores:
-        def part(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-            model = fit(values[0][rows], labels[rows], [groups[i] for i in rows])
-            return lambda other: model.score(values[0][other])
-
-        return cross_fit(part, labels, groups), fit(values[0], labels, groups).score(values[1])
 
     return {
         SCAN: (sum_sites(past), sum_sites(test)),
         SCAN_UNBIASED: (sum_sites(before), sum_sites(after)),
-        SITES: fitted(fit_site_weights, (before, after)),
-        LOGISTIC: fitted(fit_author_logistic, (past, test)),
+        SITES: _fitted(setup, fit_site_weights, (before, after)),
+        LOGISTIC: _fitted(setup, fit_author_logistic, (past, test)),
     }
+
+
+def _fitted(
+    setup: Setup,
+    fit: Callable[[np.ndarray, np.ndarray, Sequence[str]], SiteWeights | AuthorLogistic],
+    values: tuple[np.ndarray, np.ndarray],
+) -> Scores:
+    """A combination of features [n, K, F] of the past slice and of test, fitted on the past slice."""
+    past, test = values
+    labels = setup.material.labels(setup.material.past)
+    groups = [sample.group for sample in setup.material.past]
+
+    def part(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        model = fit(past[rows], labels[rows], [groups[i] for i in rows])
+        return lambda other: model.score(past[other])
+
+    return cross_fit(part, labels, groups), fit(past, labels, groups).score(test)
 
 
 def _null_rows(setup: Setup, scan: np.ndarray, alm: np.ndarray, closed: ClosedSet) -> list[SystemRow]:
