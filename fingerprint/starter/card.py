@@ -84,10 +84,16 @@ def package_lists(packages: list[dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
-def render(meta: dict[str, Any], history: list[dict[str, float]], bits: dict[str, dict[str, float]]) -> str:
-    """Return the card's text."""
-    steps = int(history[-1]["step"])
+def render(
+    meta: dict[str, Any],
+    history: list[dict[str, float]],
+    bits: dict[str, dict[str, float]],
+    start_steps: int = 0,
+) -> str:
+    """Return the card's text; ``start_steps`` were taken by the run that this one went on from."""
+    steps = start_steps + int(history[-1]["step"])
     config = StarterConfig(total_tokens=steps * StarterConfig().rows_per_step * StarterConfig().row_tokens)
+    packed = sum(meta["arrays"][f"train_{name}"]["tokens"] for name in LANGUAGES)
     with safe_open(MODEL / "model.safetensors", "numpy") as weights:
         n_parameters = sum(int(np.prod(weights.get_slice(name).get_shape())) for name in weights.keys())  # noqa: SIM118
     last = smoothed(history)[-1][1]
@@ -96,6 +102,8 @@ def render(meta: dict[str, Any], history: list[dict[str, float]], bits: dict[str
         megabytes=f"{(MODEL / 'model.safetensors').stat().st_size / 1e6:.1f}",
         layers=config.n_layers, hidden=config.hidden_size, ff=config.intermediate_size,
         heads=config.n_heads, kv_heads=config.n_kv_heads, vocabulary=config.vocab_size,
+        start_steps=f"{start_steps:,}", further=f"{steps - start_steps:,}",
+        passes=f"{config.total_tokens / packed:.2f}",
         steps=f"{steps:,}", tokens=f"{config.total_tokens / 1e6:.1f}", last=f"{last:.2f}",
         n_packages=len(meta["packages"]), bits=bits_table(bits), table=token_table(meta["arrays"], config),
         packages=package_lists(meta["packages"]),
@@ -108,13 +116,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="packed corpus (its meta.json)")
     parser.add_argument("--run", type=Path, required=True, help="the training run (its history.json)")
     parser.add_argument("--bits", type=Path, required=True, help="what fingerprint.starter.evaluate printed")
+    parser.add_argument("--start-steps", type=int, default=0, help="steps of the run it went on from")
     arguments = parser.parse_args()
     history = json.loads((arguments.run / "history.json").read_text())
     meta, bits = (
         json.loads((arguments.data / "meta.json").read_text()),
         json.loads(arguments.bits.read_text()),
     )
-    (FOLDER / "MODEL_CARD.md").write_text(render(meta, history, bits), encoding="utf-8")
+    (FOLDER / "MODEL_CARD.md").write_text(
+        render(meta, history, bits, arguments.start_steps), encoding="utf-8"
+    )
     (FOLDER / "loss.svg").write_text(curve_svg(smoothed(history)), encoding="utf-8")
 
 
