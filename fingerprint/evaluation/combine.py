@@ -86,7 +86,7 @@ def _fit_conditional(
     centred: Contributions, spread: np.ndarray, labels: Labels, penalty: float
 ) -> Float[np.ndarray, " p"]:
     features = _with_sum(centred, spread)
-    weight = _balanced(labels)
+    weight = balance_authors(labels)
 
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
         log_p = log_softmax(features @ theta, axis=1)
@@ -107,10 +107,10 @@ def _with_sum(centred: Contributions, spread: np.ndarray) -> Float[np.ndarray, "
 
 def _conditional_loss(theta: np.ndarray, centred: Contributions, spread: np.ndarray, labels: Labels) -> float:
     log_p = log_softmax(_with_sum(centred, spread) @ theta, axis=1)
-    return float(-(_balanced(labels) * log_p[np.arange(len(labels)), labels]).sum())
+    return float(-(balance_authors(labels) * log_p[np.arange(len(labels)), labels]).sum())
 
 
-def _balanced(labels: Labels) -> Float[np.ndarray, " n"]:
+def balance_authors(labels: Labels) -> Float[np.ndarray, " n"]:
     """Weights that give every author present the same total, 1 in all."""
     counts = np.bincount(labels)
     return 1.0 / (counts[labels] * np.count_nonzero(counts))

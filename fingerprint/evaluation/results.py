@@ -110,6 +110,17 @@ class ContrastRow(_Frozen):
     auroc: Figure
 
 
+class TransferRow(_Frozen):
+    """One repository by a back-end that never saw it. minus: paired differences to other systems, by name."""
+
+    repository: str
+    system: str
+    unit: str
+    n: int
+    auroc: Figure
+    minus: dict[str, Figure]
+
+
 class AnchorRow(_Frozen):
     """The n-gram classifier (B1) under one split and view, the reference for what a split measures.
 

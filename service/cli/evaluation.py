@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from service.cli.console import HERE, Home, Repo, find_repository, settings_for,
 
 if TYPE_CHECKING:
     from fingerprint.evaluation.config import EvaluationConfig
-    from fingerprint.evaluation.results import Evaluation
+    from fingerprint.evaluation.results import Evaluation, TransferRow
     from service.settings import Settings
 
 Tokens = Annotated[
@@ -65,7 +66,7 @@ def evaluate(
     The oldest 70 % of human commits train and tune, the newest 30 % test. The same texts are scored by
     character n-grams, per-author perplexity and the routes. A killed run goes on where it stopped.
     """
-    from service.cli.evaluation_tables import render, render_all
+    from service.cli.evaluation_tables import render, render_all, render_transfer
 
     chosen = {
         "tokens": tokens, "n_null_sets": null_sets, "most_authors": authors, "least_samples": authors_min,
@@ -76,14 +77,16 @@ def evaluate(
         config = config.with_test_share(test_share)
     settings = settings_for(home)
     if manifest is None:
-        found = [_evaluate_one(find_repository(repo), foreign, settings, config, out)]
+        found, transfer = [_evaluate_one(find_repository(repo), foreign, settings, config, out)], []
     else:
-        found = _evaluate_manifest(manifest, repositories, tuple(only or ()), settings, config, out)
+        found, transfer = _evaluate_manifest(manifest, repositories, tuple(only or ()), settings, config, out)
     for one in found:
         for part in render(one):
             show(part)
     if len(found) > 1:
         show(render_all(found))
+    if transfer:
+        show(render_transfer(transfer))
 
 
 def _evaluate_one(
@@ -101,19 +104,26 @@ def _evaluate_one(
 def _evaluate_manifest(
     path: Path, folder: Path, only: tuple[str, ...], settings: Settings, config: EvaluationConfig,
     out: Path | None,
-) -> list[Evaluation]:  # fmt: skip
+) -> tuple[list[Evaluation], list[TransferRow]]:  # fmt: skip
     from service.flows.evaluation.all import evaluate_all
+    from service.flows.evaluation.backend import Donation, leave_one_out
     from service.flows.evaluation.manifest import read_manifest
 
     found: list[Evaluation] = []
+    donations: list[Donation] = []
     with stages() as report:
-        for one in evaluate_all(read_manifest(path), folder, settings, config, only=only, report=report):
+        for one in evaluate_all(
+            read_manifest(path), folder, settings, config, only=only, report=report, donate=donations.append
+        ):
             found.append(one)
             _keep(found, out)
-    return found
+    transfer = leave_one_out(donations)
+    if transfer:
+        _keep(found, out, transfer)
+    return found, transfer
 
 
-def _keep(found: list[Evaluation], out: Path | None) -> None:
+def _keep(found: list[Evaluation], out: Path | None, transfer: Sequence[TransferRow] = ()) -> None:
     """Write the newest result and the tables of all so far, so that a killed run loses nothing."""
     from service.cli.evaluation_tables import markdown
 
@@ -122,7 +132,7 @@ def _keep(found: list[Evaluation], out: Path | None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = found[-1].model_dump_json(indent=1) + "\n"
     (out / f"{found[-1].repository}.json").write_text(text, encoding="utf-8")
-    (out / "tables.md").write_text(markdown(found), encoding="utf-8")
+    (out / "tables.md").write_text(markdown(found, transfer), encoding="utf-8")
 
 
 def _config(fast: bool, chosen: dict[str, object]) -> EvaluationConfig:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fingerprint.evaluation.results import Evaluation, Figure
+from fingerprint.evaluation.results import Evaluation, Figure, TransferRow
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,15 @@ def render_all(found: Sequence[Evaluation]) -> RenderableType:
     return _summary(found).to_table()
 
 
-def markdown(found: Sequence[Evaluation]) -> str:
+def render_transfer(rows: Sequence[TransferRow]) -> RenderableType:
+    """A back-end trained on the other repositories, one row a repository, system and unit."""
+    return _transfer(rows).to_table()
+
+
+def markdown(found: Sequence[Evaluation], transfer: Sequence[TransferRow] = ()) -> str:
     """The same for a document: all repositories together, then each."""
     parts = [_summary(found).to_markdown()] if len(found) > 1 else []
+    parts += [_transfer(transfer).to_markdown()] if transfer else []
     for one in found:
         parts.append(f"## {one.repository}\n\nAgainst {one.foreign or 'nothing'}; {_dates(one)}.\n")
         parts += [sheet.to_markdown() for sheet in _sheets(one)]
@@ -78,6 +84,16 @@ def _summary(found: Sequence[Evaluation]) -> Sheet:
             _figure(areas[system]) if system in areas else "-" for system in systems
         )))  # fmt: skip
     return Sheet("attribution of hunks on the time split, AUROC", ("repository", "K", *systems), tuple(rows))
+
+
+def _transfer(rows: Sequence[TransferRow]) -> Sheet:
+    peers = list(dict.fromkeys(peer for row in rows for peer in row.minus))
+    return Sheet(
+        "a back-end trained on the other repositories, AUROC, and its paired difference to others",
+        ("repository", "system", "unit", "n", "AUROC", *(f"minus {peer}" for peer in peers)),
+        tuple((r.repository, r.system, r.unit, r.n, _figure(r.auroc),
+               *(_figure(r.minus[peer]) if peer in r.minus else "-" for peer in peers)) for r in rows),
+    )  # fmt: skip
 
 
 def _sheets(found: Evaluation) -> Iterator[Sheet]:

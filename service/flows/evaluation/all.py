@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import Evaluation
@@ -14,17 +15,21 @@ from service.flows.evaluation.text import HistoryChoice
 from service.flows.training import Progress, Stage
 from service.settings import Settings
 
+if TYPE_CHECKING:
+    from service.flows.evaluation.backend import Donation
+
 
 def evaluate_all(
     manifest: Manifest, folder: Path, settings: Settings, config: EvaluationConfig, *,
     only: tuple[str, ...] = (), report: Progress = lambda _: None,
+    donate: Callable[[Donation], None] = lambda _: None,
 ) -> Iterator[Evaluation]:  # fmt: skip
     """Evaluate every repository of a manifest, or only those named, in its order; then its people.
 
     People stand for themselves as "people, LANGUAGE".
 
     Args:
-        folder: where the clones are.
+        folder: where the clones are. donate: is given what each repository teaches a common back-end.
 
     Raises:
         ManifestError: a name or a clone is missing; before anything is computed.
@@ -54,6 +59,7 @@ def evaluate_all(
             choice=_choice(entry),
             foreign_choice=None if foreign is None else _choice(foreign),
             name=entry.name,
+            donate=donate,
         )
 
     for name in people:

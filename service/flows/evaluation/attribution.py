@@ -22,6 +22,7 @@ from fingerprint.evaluation.gating import cell_scores, classify_ids
 from fingerprint.evaluation.protocol import Sample
 from fingerprint.evaluation.results import ContrastRow, EvidenceRow, SystemRow
 from fingerprint.evaluation.tables import ClosedSet
+from service.flows.evaluation.backend import KINDS, ROUTES, Donation
 from service.flows.evaluation.baselines import (
     B1,
     B6,
@@ -63,14 +64,19 @@ class Attribution:
     null_attribution: tuple[SystemRow, ...] = ()
 
 
-def attribute(setup: Setup) -> Attribution:
-    """Score the past slice and the test slice by every system; judge on test."""
+def attribute(setup: Setup) -> tuple[Attribution, Donation]:
+    """Score the past slice and the test slice by every system; judge on test.
+
+    Returns:
+        The rows, and what other repositories' back-ends may learn here.
+    """
     material = setup.material
     read = {"past": tokenize(setup, material.past), "test": tokenize(setup, material.test)}
     with setup.clock.phase("text baselines"):
         scores = text_scores(setup)
     with setup.clock.phase("per-author perplexity"):
-        scores |= _perplexity_scores(setup, read)
+        perplexity, kinds = _perplexity_scores(setup, read)
+        scores |= perplexity
     with setup.clock.phase("hidden states"):
         scores[B8] = hidden_scores(setup, read)
     with setup.clock.phase("gradients at the base"):
@@ -92,7 +98,15 @@ def attribute(setup: Setup) -> Attribution:
         evidence = [row for name in _AS_EVIDENCE for row in _evidence(name, past, closed, scores[name])]
         nulls = _null_rows(setup, scan["test"], test[ALM], closed)
     setup.notes.append(_scan_note(own["test"], test[ALM]))
-    return Attribution(tuple(rows), tuple(contrasts), tuple(evidence), tuple(nulls))
+    donation = Donation(
+        setup.history.name,
+        {ROUTES: remove_bias(own["past"], own["past"]), KINDS: kinds[0]},
+        {ROUTES: remove_bias(own["test"], own["past"]), KINDS: kinds[1]},
+        past.labels,
+        closed,
+        {name: test[name] for name in (ALM, B6, SITES, BY_CELL)},
+    )
+    return Attribution(tuple(rows), tuple(contrasts), tuple(evidence), tuple(nulls)), donation
 
 
 def _closed_set(setup: Setup, samples: Sequence[Sample], read: SampleRows) -> ClosedSet:
@@ -114,8 +128,10 @@ def _evidence(system: str, past: ClosedSet, test: ClosedSet, scores: Scores) -> 
             yield judge_evidence(system, unit, before, after, n_draws=test.n_draws)
 
 
-def _perplexity_scores(setup: Setup, read: Mapping[str, SampleRows]) -> dict[str, Scores]:
-    """ALM, and the same resolved by kind of token."""
+def _perplexity_scores(
+    setup: Setup, read: Mapping[str, SampleRows]
+) -> tuple[dict[str, Scores], tuple[np.ndarray, np.ndarray]]:
+    """ALM and the same resolved by kind of token, with the features [n, K, F] of past and test."""
     authors, routed = setup.material.authors, setup.bench.routed
     past, test = (_log_probs(setup, part, rows) for part, rows in read.items())
     vocabulary = [str(routed.base.tokenizer.decode([i])) for i in range(len(routed.base.tokenizer))]
@@ -133,10 +149,11 @@ def _perplexity_scores(setup: Setup, read: Mapping[str, SampleRows]) -> dict[str
         )
 
     values = cells(past, read["past"]), cells(test, read["test"])
-    return {
+    scores = {
         ALM: (sums(past, read["past"]), sums(test, read["test"])),
         BY_CELL: _fitted(setup, fit_site_weights, values),
     }
+    return scores, values
 
 
 def _log_probs(setup: Setup, part: str, read: SampleRows) -> dict[str, np.ndarray]:

@@ -43,7 +43,7 @@ def evaluate_people(
         report=lambda stage: report(replace(stage, name=f"{name}: {stage.name}")),
     )  # fmt: skip
     adapters, losses = loss_tables(setup)
-    return as_evaluation(setup, name, adapters=adapters, losses=losses, **vars(attribute(setup)))
+    return as_evaluation(setup, name, adapters=adapters, losses=losses, **vars(attribute(setup)[0]))
 
 
 def _read(

@@ -10,6 +10,8 @@ stopped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from service.flows.training import Progress, Stage
 from service.settings import Settings
 
 if TYPE_CHECKING:
+    from service.flows.evaluation.backend import Donation
     from service.flows.evaluation.setup import Setup
 
 MOST_AUTHOR_ROWS = 20
@@ -30,6 +33,7 @@ def evaluate(
     repository: Path, foreign: Path | None, settings: Settings, config: EvaluationConfig,
     report: Progress = lambda _: None, *,
     choice: HistoryChoice | None = None, foreign_choice: HistoryChoice | None = None, name: str = "",
+    donate: Callable[[Donation], None] = lambda _: None,
 ) -> Evaluation:  # fmt: skip
     """Evaluate one repository, with another one as foreign code.
 
@@ -37,6 +41,7 @@ def evaluate(
         foreign: None leaves out foreign diffs and the null team.
         choice, foreign_choice: revision, cut and people of either; all of it by default.
         name: what the repository is called in the result; its folder's name by default.
+        donate: is given what a back-end for other repositories may learn here.
 
     Raises:
         ConnectorError: a repository cannot be read.
@@ -58,7 +63,8 @@ def evaluate(
     setup = set_up(repository, history, other, material, settings=settings, config=config, report=report)
     adapters, losses = loss_tables(setup)
     if len(setup.material.authors) >= 2:
-        found = attribute(setup)
+        found, donation = attribute(setup)
+        donate(replace(donation, name=name or history.name))
     else:
         found = Attribution()
         setup.notes.append("fewer than two authors stand on both sides of the cut: no attribution")
