@@ -1,10 +1,23 @@
-"""What every test shares: one torch thread, no network, no settings from the developer's shell."""
+"""What every test shares: one torch thread, no network, no settings from the shell, and a tiny Qwen2."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+
+TINY_TEXT = """def add(first, second):
+    return first + second
+
+class Point:
+    def __init__(self, x, y):
+        self.x = x
+        self.y = y
+
+for index, value in enumerate(values):
+    print(index, value)
+"""
 
 
 def pytest_configure() -> None:
@@ -31,3 +44,49 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def tiny_base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a randomly initialised 2-layer Qwen2 (hidden 32, vocabulary 300)."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+    torch.set_num_threads(1)
+    directory = tmp_path_factory.mktemp("tiny-base")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|endoftext|>"],
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator([TINY_TEXT] * 4, trainer)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(directory)
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=0,
+        initializer_range=0.1,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tiny_base_dir: Path):
+    """The tiny model as a Base. Treat it as read-only."""
+    from fingerprint.lm.load import load_base
+
+    return load_base(str(tiny_base_dir))

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from fingerprint.config import AdapterConfig, DriftConfig, ProfileConfig
-from tests.fingerprint.conftest import tiny_base_dir  # noqa: F401 - a fixture
 
 N_COMMITS = 120
 PEOPLE = {

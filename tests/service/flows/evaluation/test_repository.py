@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,45 +71,14 @@ def make_repository(
 
 
 @pytest.fixture(scope="session")
-def base_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A randomly initialised 2-layer Qwen2 with 300 byte-level tokens."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
-
+def base_directory(tiny_base_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny base with routes beside it."""
     from fingerprint.lm.load import load_base
     from fingerprint.lm.routes import random_routes
 
-    torch.set_num_threads(1)
     directory = tmp_path_factory.mktemp("base")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["def get_order(self):\n    return self.order\n"] * 4, trainer)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(directory)
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=300,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=0,
-        initializer_range=0.1,
-    )
-    Qwen2ForCausalLM(config).save_pretrained(directory)
-    base = load_base(str(directory))
-    random_routes(base, 4, 0).save(directory / "routes")
+    shutil.copytree(tiny_base_dir, directory, dirs_exist_ok=True)
+    random_routes(load_base(str(directory)), 4, 0).save(directory / "routes")
     return directory
 
 
