@@ -46,15 +46,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
-@pytest.fixture(scope="session")
-def tiny_base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with a randomly initialised 2-layer Qwen2 (hidden 32, vocabulary 300)."""
+def make_tiny_base(directory: Path, text: str) -> Path:
+    """Write a randomly initialised 2-layer Qwen2 (hidden 32), and 300 byte-level tokens merged on a text."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
     torch.set_num_threads(1)
-    directory = tmp_path_factory.mktemp("tiny-base")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -64,7 +62,7 @@ def tiny_base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    tokenizer.train_from_iterator([TINY_TEXT] * 4, trainer)
+    tokenizer.train_from_iterator([text] * 4, trainer)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(directory)
     torch.manual_seed(0)
     config = Qwen2Config(
@@ -82,6 +80,12 @@ def tiny_base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     Qwen2ForCausalLM(config).save_pretrained(directory)
     return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_base_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a tiny base."""
+    return make_tiny_base(tmp_path_factory.mktemp("tiny-base"), TINY_TEXT)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def small_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_config(tiny_base_dir: Path) -> ProfileConfig:  # noqa: F811 - the fixture of that name
+def small_config(tiny_base_dir: Path) -> ProfileConfig:
     """Budgets that a tiny model on a small repository takes seconds for."""
     adapter = AdapterConfig(
         team_tokens=2_000, author_tokens=800, least_author_tokens=300, least_team_tokens=500

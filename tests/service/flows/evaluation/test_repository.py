@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ from service.flows.evaluation.repository import evaluate
 from service.flows.evaluation.text import HistoryChoice
 from service.flows.training import Stage
 from service.settings import Settings
+from tests.conftest import make_tiny_base
 
 DAY = 86_400
 START = 1_700_000_000
@@ -71,13 +71,13 @@ def make_repository(
 
 
 @pytest.fixture(scope="session")
-def base_directory(tiny_base_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny base with routes beside it."""
+def base_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base that reads the hands' code in few tokens, with routes beside it."""
     from fingerprint.lm.load import load_base
     from fingerprint.lm.routes import random_routes
 
-    directory = tmp_path_factory.mktemp("base")
-    shutil.copytree(tiny_base_dir, directory, dirs_exist_ok=True)
+    text = "def get_order(self):\n    return self.order\n"
+    directory = make_tiny_base(tmp_path_factory.mktemp("base"), text)
     random_routes(load_base(str(directory)), 4, 0).save(directory / "routes")
     return directory
 
