@@ -71,33 +71,51 @@ def fit_site_weights(contributions: Contributions, labels: Labels, groups: Seque
     centred = contributions - contributions.mean(axis=1, keepdims=True)
     spread = np.sqrt((centred**2).mean(axis=(0, 1))) + 1e-12
 
+    features = _with_sum(centred, spread)
+
     def fit(rows: np.ndarray, penalty: float) -> np.ndarray:
-        return _fit_conditional(centred[rows], spread, labels[rows], penalty)
+        return fit_conditional([(features[rows], labels[rows])], penalty)
 
     def loss(rows: np.ndarray, found: np.ndarray) -> float:
-        return _conditional_loss(found, centred[rows], spread, labels[rows])
+        return conditional_loss(found, features[rows], labels[rows])[0]
 
     penalty = _choose(PENALTIES, fit, loss, labels, groups)
     found = fit(np.arange(len(labels)), penalty)
     return SiteWeights(float(found[0]), found[1:], spread, penalty)
 
 
-def _fit_conditional(
-    centred: Contributions, spread: np.ndarray, labels: Labels, penalty: float
+def fit_conditional(
+    parts: Sequence[tuple[np.ndarray, np.ndarray]], penalty: float
 ) -> Float[np.ndarray, " p"]:
-    features = _with_sum(centred, spread)
-    weight = balance_authors(labels)
+    """Weights of a conditional logistic regression over candidate authors, one set for all parts.
+
+    Args:
+        parts: features [n, K, P] and author columns [n]; n and K may differ from part to part, and every
+            part weighs the same.
+        penalty: ridge strength on every weight but the first, which stands for the plain sum.
+    """
 
     def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        log_p = log_softmax(features @ theta, axis=1)
-        own = log_p[np.arange(len(labels)), labels]
-        error = np.exp(log_p)
-        error[np.arange(len(labels)), labels] -= 1
-        gradient = np.einsum("n,nk,nkp->p", weight, error, features)
-        gradient[1:] += penalty * theta[1:]
-        return float(-(weight * own).sum() + penalty * (theta[1:] ** 2).sum() / 2), gradient
+        ridge = penalty * theta
+        ridge[0] = 0.0
+        found = [conditional_loss(theta, *part) for part in parts]
+        value = float(np.mean([loss for loss, _ in found])) + float(ridge @ theta) / 2
+        return value, np.mean([gradient for _, gradient in found], axis=0) + ridge
 
-    return np.asarray(minimize(objective, np.zeros(features.shape[2]), jac=True, method="L-BFGS-B").x)
+    start = np.zeros(parts[0][0].shape[2])
+    return np.asarray(minimize(objective, start, jac=True, method="L-BFGS-B").x)
+
+
+def conditional_loss(
+    theta: np.ndarray, features: Float[np.ndarray, "n k p"], labels: Labels
+) -> tuple[float, Float[np.ndarray, " p"]]:
+    """Mean cross-entropy, every author present weighing the same, and its gradient."""
+    rows, weight = np.arange(len(labels)), _balanced(labels)
+    log_p = log_softmax(features @ theta, axis=1)
+    error = np.exp(log_p)
+    error[rows, labels] -= 1
+    gradient = np.einsum("n,nk,nkp->p", weight, error, features)
+    return float(-(weight * log_p[rows, labels]).sum()), gradient
 
 
 def _with_sum(centred: Contributions, spread: np.ndarray) -> Float[np.ndarray, "n k p"]:
@@ -105,12 +123,7 @@ def _with_sum(centred: Contributions, spread: np.ndarray) -> Float[np.ndarray, "
     return np.concatenate([centred.sum(axis=2, keepdims=True), centred / spread], axis=2)
 
 
-def _conditional_loss(theta: np.ndarray, centred: Contributions, spread: np.ndarray, labels: Labels) -> float:
-    log_p = log_softmax(_with_sum(centred, spread) @ theta, axis=1)
-    return float(-(balance_authors(labels) * log_p[np.arange(len(labels)), labels]).sum())
-
-
-def balance_authors(labels: Labels) -> Float[np.ndarray, " n"]:
+def _balanced(labels: Labels) -> Float[np.ndarray, " n"]:
     """Weights that give every author present the same total, 1 in all."""
     counts = np.bincount(labels)
     return 1.0 / (counts[labels] * np.count_nonzero(counts))
