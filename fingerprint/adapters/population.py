@@ -110,11 +110,10 @@ def train_team(
     Raises:
         InsufficientCodeError: fewer scored tokens than ``config.least_team_tokens``.
     """
-    windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
-    check_enough(count_scored(windows), config.least_team_tokens, "The team")
     return _train_shared(
-        routed, train, dev, config, config.team_tokens, kind=kind, checkpoint=checkpoint, progress=progress
-    )
+        routed, train, dev, config, config.team_tokens, kind=kind, least=config.least_team_tokens,
+        checkpoint=checkpoint, progress=progress,
+    )  # fmt: skip
 
 
 def train_reference(
@@ -141,11 +140,13 @@ def _train_shared(
     budget: int,
     *,
     kind: Kind,
+    least: int = 0,
     checkpoint: Path | None,
     progress: Callable[[TrainProgress], None] | None,
 ) -> Adapter:
     passages = train.passages
     windows = tokenize_passages(routed.base, passages, config.max_passage_tokens)
+    check_enough(count_scored(windows), least, "The team")
     trained = train_adapter(
         routed,
         balanced_windows(windows_by_author(passages, windows), budget),

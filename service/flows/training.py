@@ -221,8 +221,8 @@ def train_own_team(bench: Bench, slices: Slices, digests: dict[str, str]) -> Pop
 
 def train_team_without(bench: Bench, slices: Slices, author: str) -> Adapter:
     """B of the team as it would be had one author never been enrolled, stopped on the others' dev code."""
-    kept = (Corpus(tuple(p for p in part if p.author != author)) for part in (slices.train, slices.dev))
-    train, dev = kept
+    parts = slices.train, slices.dev
+    train, dev = (Corpus(tuple(p for p in part if p.author != author)) for part in parts)
     return train_team_on(bench, train, dev, f"team without {author}")
 
 
