@@ -116,3 +116,5 @@ class ProfileConfig(_Frozen):
     """Enrol declared agents in the team."""
     n_null_sets: Annotated[int, Field(ge=0)] = 1
     """Sets of null adapters (authors shuffled by commit; another repository for the team)."""
+    null_authors: Annotated[int, Field(ge=1)] = 2
+    """Shuffled authors trained in each null set: enough for the band beside every author's figures."""

@@ -7,9 +7,10 @@ the p-values keep their level whatever is chosen (routing.md section 3 lists the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from jaxtyping import Float
 
 from fingerprint.config import Combination, DriftConfig
 from fingerprint.drift.power import draw_text
@@ -26,12 +27,12 @@ class Separation:
     """How well each rule tells foreign texts from dev commits.
 
     Attributes:
-        auroc: by rule; empty when foreign text is lacking. error: standard error of an AUROC at chance,
-            sqrt((n + m + 1) / (12 n m)) (Mann and Whitney 1947).
+        auroc: by rule; empty when foreign text is lacking.
+        error: by rule, standard error of its AUROC minus the default rule's on the same texts.
     """
 
     auroc: dict[Combination, float]
-    error: float
+    error: dict[Combination, float]
 
     def choose(self, config: DriftConfig) -> Combination:
         """The configured rule; else the best one, if it beats the design's by more than two errors.
@@ -43,7 +44,7 @@ class Separation:
         if not self.auroc:
             return WITHOUT_FOREIGN_TEXT
         best = max(self.auroc, key=lambda rule: self.auroc[rule])
-        return best if self.auroc[best] > self.auroc[DEFAULT] + 2 * self.error else DEFAULT
+        return best if self.auroc[best] > self.auroc[DEFAULT] + 2 * self.error[best] else DEFAULT
 
 
 def measure_separation(
@@ -58,12 +59,32 @@ def measure_separation(
     drawn = [draw_text(foreign, size, rng) for size in dev.n_scored] if len(foreign) else []
     texts = [foreign.take(text).total() for text in drawn if text is not None]
     if len(texts) < LEAST_DRAWS:
-        return Separation({}, 0.0)
+        return Separation({}, {})
     parts = [normaliser.statistics(text) for text in texts]
-    labels = np.repeat([0, 1], [len(dev.n_scored), len(parts)])
-    found: dict[Combination, float] = {}
-    for rule in RULES:
-        theirs = np.concatenate([part.score(rule) for part in parts])
-        found[rule] = float(roc_auc_score(labels, np.concatenate([dev.statistics.score(rule), theirs])))
-    n, m = len(dev.n_scored), len(parts)
-    return Separation(found, float(np.sqrt((n + m + 1) / (12 * n * m))))
+    placed: dict[Combination, _Placements] = {
+        rule: _placements(dev.statistics.score(rule), np.concatenate([part.score(rule) for part in parts]))
+        for rule in RULES
+    }
+    auroc: dict[Combination, float] = {}
+    error: dict[Combination, float] = {}
+    for rule, found in placed.items():
+        auroc[rule] = float(found.of_foreign.mean())
+        error[rule] = _difference_error(found, placed[DEFAULT])
+    return Separation(auroc, error)
+
+
+class _Placements(NamedTuple):
+    """Of a foreign text the share of dev commits below it; of a dev commit that of foreign texts above."""
+
+    of_foreign: Float[np.ndarray, " m"]
+    of_dev: Float[np.ndarray, " n"]
+
+
+def _placements(own: Float[np.ndarray, " n"], foreign: Float[np.ndarray, " m"]) -> _Placements:
+    above = (foreign[:, None] > own) + 0.5 * (foreign[:, None] == own)
+    return _Placements(above.mean(axis=1), above.mean(axis=0))
+
+
+def _difference_error(one: _Placements, other: _Placements) -> float:
+    """Standard error of the difference of two AUROCs over the same texts (DeLong et al. 1988)."""
+    return float(np.sqrt(sum(np.var(a - b, ddof=1) / len(a) for a, b in zip(one, other, strict=True))))

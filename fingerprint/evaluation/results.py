@@ -222,6 +222,7 @@ class Evaluation(_Frozen):
     losses: LossMatrix | None = None
     anchors: tuple[AnchorRow, ...] = ()
     attribution: tuple[SystemRow, ...] = ()
+    refitted: tuple[SystemRow, ...] = ()
     contrasts: tuple[ContrastRow, ...] = ()
     evidence: tuple[EvidenceRow, ...] = ()
     null_attribution: tuple[SystemRow, ...] = ()

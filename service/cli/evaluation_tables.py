@@ -125,7 +125,11 @@ def _sheets(found: Evaluation) -> Iterator[Sheet]:
 
 
 def _attribution(found: Evaluation) -> Iterator[Sheet]:
-    systems = (found.attribution, "attribution on the time split"), (found.null_attribution, "null adapters")
+    systems = (
+        (found.attribution, "attribution on the time split"),
+        (found.refitted, "the same, refitted on everything before the cut"),
+        (found.null_attribution, "null adapters"),
+    )
     for rows, title in systems:
         if rows:
             yield Sheet(

@@ -8,7 +8,7 @@ from pathlib import Path
 from fingerprint.config import ProfileConfig
 from service.flows.plan import prepare
 from service.flows.team import TeamChoice
-from service.flows.training import NULL_AUTHORS, Progress
+from service.flows.training import Progress
 from service.settings import Settings
 
 _MEASURE_SHARE = 0.9
@@ -62,7 +62,7 @@ def estimate_profile(
     n_authors = len(found.enrolled)
     if n_authors:
         rows.append(CostRow("reference", sum(counts.values()), budget, budget * per_token))
-    n_nulls = config.n_null_sets * min(NULL_AUTHORS, n_authors) * (n_authors > 1)
+    n_nulls = config.n_null_sets * min(config.null_authors, n_authors) * (n_authors > 1)
     if config.n_null_sets:
         rows.append(
             CostRow("null team", adapter.team_tokens, adapter.team_tokens, adapter.team_tokens * per_token)

@@ -9,7 +9,8 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,6 @@ class Stage:
 
 
 Progress = Callable[[Stage], None]
-NULL_AUTHORS = 2
-"""Shuffled authors trained in each null set."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +176,7 @@ def train_all(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Trained:
     digests: dict[str, str] = {}
     population = train_own_team(bench, slices, digests)
     with nulls_beside(bench, slices, foreign):
-        authors = {
-            author: _train_author(bench, slices, slices.train, population, author, digests=digests)
-            for author in population.count.enrolled
-        }
+        authors = _train_authors(bench, slices, population, digests)
     nulls, null_team = train_nulls(bench, slices, foreign, population, digests)
     return Trained(
         population.team,
@@ -211,12 +207,24 @@ class Population:
 
 def train_own_team(bench: Bench, slices: Slices, digests: dict[str, str]) -> Population:
     """Train B and the reference, and see who has enough code for an adapter of their own."""
-    from fingerprint.adapters.population import count_population
+    team = _train_shared(bench, slices.train, slices.dev, digests, "team")
+    return Population(team, *_train_reference(bench, slices, digests))
 
-    team = _train_team(bench, slices.train, slices.dev, digests, "team")
-    count = count_population(bench.routed, slices.train, bench.config.adapter)
-    reference = _train_reference(bench, slices, count.budget, digests) if count.enrolled else None
-    return Population(team, reference, count)
+
+def refit_authors(bench: Bench, train: Corpus, dev: Corpus, trained: Trained) -> Trained:
+    """The reference and the authors again, on other code of theirs; the team is left as it is, without nulls.
+
+    Args:
+        train, dev: code of the trained authors alone.
+    """
+    digests: dict[str, str] = {}
+    slices = Slices.of(train, dev, Corpus(()), Corpus(()))
+    reference, count = _train_reference(bench, slices, digests)
+    population = Population(trained.team, reference, count)
+    return replace(
+        trained, reference=reference, authors=_train_authors(bench, slices, population, digests), nulls={},
+        counts=count.counts, budget=count.budget, digests=digests,
+    )  # fmt: skip
 
 
 def train_team_without(bench: Bench, slices: Slices, author: str) -> Adapter:
@@ -228,7 +236,7 @@ def train_team_without(bench: Bench, slices: Slices, author: str) -> Adapter:
 
 def train_team_on(bench: Bench, train: Corpus, dev: Corpus, name: str) -> Adapter:
     """B on any code, stored under a name of its own."""
-    return _train_team(bench, train, dev, {}, name)
+    return _train_shared(bench, train, dev, {}, name)
 
 
 def train_nulls(
@@ -237,7 +245,7 @@ def train_nulls(
     """Train the null adapters: D of shuffled authors by "author/set", and B of other people's code."""
     null_team = None
     if foreign.train is not None and foreign.dev is not None:
-        null_team = _train_team(bench, foreign.train, foreign.dev, digests, "null team")
+        null_team = _train_shared(bench, foreign.train, foreign.dev, digests, "null team")
     nulls: dict[str, Adapter] = {}
     for number in range(bench.config.n_null_sets):
         nulls |= _train_null_set(bench, slices, population, number, digests)
@@ -275,36 +283,48 @@ def _fill_store(settings: Settings, config: ProfileConfig, slices: Slices, forei
     train_nulls(bench, slices, foreign, train_own_team(bench, slices, digests), digests)
 
 
-def _train_team(bench: Bench, train: Corpus, dev: Corpus, digests: dict[str, str], name: str) -> Adapter:
-    from fingerprint.adapters.population import train_team
+def _train_shared(
+    bench: Bench, train: Corpus, dev: Corpus, digests: dict[str, str], name: str, budget: int | None = None
+) -> Adapter:
+    """Everybody's code: a team's B, or with an author's budget the reference."""
+    from fingerprint.adapters.population import train_reference, train_team
 
     config = bench.config.adapter
-    kind = "null" if name.startswith("null") else "team"
-    digest = bench.digest(name, train=train.digest, dev=dev.digest, config=config.digest)
+    sizes = {} if budget is None else {"budget": budget}
+    digest = bench.digest(name, train=train.digest, dev=dev.digest, config=config.digest, **sizes)
     digests[name] = digest
-    return bench.adapter(
-        digest, name,
-        lambda checkpoint, progress: train_team(
-            bench.routed, train, dev, config, kind=kind, checkpoint=checkpoint, progress=progress
-        ),
-    )  # fmt: skip
-
-
-def _train_reference(bench: Bench, slices: Slices, budget: int, digests: dict[str, str]) -> Adapter:
-    from fingerprint.adapters.population import train_reference
-
-    config, name = bench.config.adapter, "reference"
-    digest = bench.digest(
-        name, train=slices.train.digest, dev=slices.dev.digest, config=config.digest, budget=budget
+    run = (
+        partial(train_team, kind="null" if name.startswith("null") else "team")
+        if budget is None
+        else partial(train_reference, budget=budget)
     )
-    digests[name] = digest
     return bench.adapter(
         digest, name,
-        lambda checkpoint, progress: train_reference(
-            bench.routed, slices.train, slices.dev, config, budget=budget, checkpoint=checkpoint,
-            progress=progress,
+        lambda checkpoint, progress: run(
+            bench.routed, train, dev, config, checkpoint=checkpoint, progress=progress
         ),
     )  # fmt: skip
+
+
+def _train_reference(
+    bench: Bench, slices: Slices, digests: dict[str, str]
+) -> tuple[Adapter | None, PopulationCount]:
+    """See who has enough code, and train what their states are compared with."""
+    from fingerprint.adapters.population import count_population
+
+    count = count_population(bench.routed, slices.train, bench.config.adapter)
+    if not count.enrolled:
+        return None, count
+    return _train_shared(bench, slices.train, slices.dev, digests, "reference", count.budget), count
+
+
+def _train_authors(
+    bench: Bench, slices: Slices, population: Population, digests: dict[str, str]
+) -> dict[str, Adapter]:
+    return {
+        author: _train_author(bench, slices, slices.train, population, author, digests=digests)
+        for author in population.count.enrolled
+    }
 
 
 def _train_author(
@@ -336,7 +356,7 @@ def _train_null_set(
 ) -> dict[str, Adapter]:
     """Adapters of authors whose labels were shuffled by commit; one author alone has no such null.
 
-    All share one budget, so every null speaks for every author and ``NULL_AUTHORS`` of them are enough.
+    All share one budget, so every null speaks for every author and ``config.null_authors`` of them do.
     """
     from fingerprint.adapters.population import count_by_author, shuffle_authors
 
@@ -347,7 +367,7 @@ def _train_null_set(
     shuffled = Corpus.of(shuffle_authors(enrolled, config.seed + number))
     counts = count_by_author(bench.routed, shuffled, config)
     usable = [author for author in authors if counts.get(author, 0) >= config.least_author_tokens]
-    chosen = usable[:NULL_AUTHORS]
+    chosen = usable[: bench.config.null_authors]
     return {
         f"{author}/{number}": _train_author(
             bench, slices, shuffled, population, author, digests=digests, null_set=number

@@ -36,6 +36,7 @@ from service.flows.evaluation.baselines import (
     text_scores,
     tokenize,
 )
+from service.flows.evaluation.refit import refit
 from service.flows.evaluation.setup import Setup
 
 ALM = "per-author perplexity (B7, ALM)"
@@ -47,18 +48,33 @@ LOGISTIC = "routes, sites x authors logistic"
 FUSED = "B6 + routes, stacked"
 EVERYTHING = "B6 + perplexity by kind + B8 + routes, stacked"
 REFERENCE = "reference"
+REFITTED = ", refitted"
 _AS_EVIDENCE = (B1, B6, ALM, BY_CELL, SITES, FUSED, EVERYTHING)
 _CONTRASTS = (
     (SITES, ALM), (SITES, B6), (SITES, B1), (SCAN, ALM), (LOGISTIC, B6), (ALM, B6), (BY_CELL, ALM),
     (BY_CELL, B6), (B6, B1), (FUSED, B6), (EVERYTHING, B6),
 )  # fmt: skip
+_REFIT_CONTRASTS = tuple(
+    (name + REFITTED, other)
+    for name, *others in (
+        (B6, B6, B1 + REFITTED), (ALM, ALM, B6 + REFITTED), (SCAN, B6 + REFITTED), (SITES, B6 + REFITTED),
+        (LOGISTIC, B6 + REFITTED), (FUSED, B6 + REFITTED), (EVERYTHING, B6 + REFITTED),
+    )
+    for other in others
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Rows of every system, paired contrasts and worth as evidence of the main ones, and the nulls' rows."""
+    """Rows of every system, paired contrasts and worth as evidence of the main ones, and the nulls' rows.
+
+    Attributes:
+        attribution: systems that read the train slice. refitted: the same once they have read everything
+            before the cut, combined by weights that the past slice gave the former.
+    """
 
     attribution: tuple[SystemRow, ...] = ()
+    refitted: tuple[SystemRow, ...] = ()
     contrasts: tuple[ContrastRow, ...] = ()
     evidence: tuple[EvidenceRow, ...] = ()
     null_attribution: tuple[SystemRow, ...] = ()
@@ -72,41 +88,98 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
     """
     material = setup.material
     read = {"past": tokenize(setup, material.past), "test": tokenize(setup, material.test)}
-    with setup.clock.phase("text baselines"):
-        scores = text_scores(setup)
-    with setup.clock.phase("per-author perplexity"):
-        perplexity, kinds = _perplexity_scores(setup, read)
-        scores |= perplexity
+    past, closed = (
+        _closed_set(setup, *part) for part in ((material.past, read["past"]), (material.test, read["test"]))
+    )
+    before, after = _measure(setup, read)
+    scores = _combine(setup, before, after)
     with setup.clock.phase("hidden states"):
         scores[B8] = hidden_scores(setup, read)
     with setup.clock.phase("gradients at the base"):
         scores[B9] = gradient_scores(setup, read)
-    with setup.clock.phase("routes"):
-        scan = {part: _scan(setup, part, rows) for part, rows in read.items()}
-        own = {part: values[:, : len(material.authors)] for part, values in scan.items()}
-        scores |= _route_scores(setup, own["past"], own["test"])
-    text = {name: scores[name] for name in TEXT_SYSTEMS}
-    scores[FUSED] = stack_systems(setup, text | {SITES: scores[SITES]})
-    scores[EVERYTHING] = stack_systems(setup, text | {name: scores[name] for name in (BY_CELL, B8, SITES)})
-    past, closed = (
-        _closed_set(setup, *part) for part in ((material.past, read["past"]), (material.test, read["test"]))
-    )
+    scores |= _stacks(setup, scores)
+    with setup.clock.phase("refitting"):
+        late = refit(setup)
+    again = _combine(setup, before, *_measure(late, {"test": read["test"]}))
+    again |= _stacks(setup, {B8: scores[B8]} | again)
     with setup.clock.phase("intervals"):
-        test = {name: values for name, (_, values) in scores.items()}
-        rows = [row for name, values in test.items() for row in closed.judge(name, values)]
-        contrasts = [row for first, second in _CONTRASTS for row in closed.contrast(test, first, second)]
+        test, refitted = ({name: values for name, (_, values) in part.items()} for part in (scores, again))
+        both = test | {name + REFITTED: values for name, values in refitted.items()}
+        contrasts = [row for pair in (*_CONTRASTS, *_REFIT_CONTRASTS) for row in closed.contrast(both, *pair)]
         evidence = [row for name in _AS_EVIDENCE for row in _evidence(name, past, closed, scores[name])]
-        nulls = _null_rows(setup, scan["test"], test[ALM], closed)
-    setup.notes.append(_scan_note(own["test"], test[ALM]))
+        nulls = _null_rows(setup, after.nulls, sum_sites(after.sites), test[ALM], closed)
+        found = Attribution(
+            tuple(row for name, values in test.items() for row in closed.judge(name, values)),
+            tuple(row for name, values in refitted.items() for row in closed.judge(name, values)),
+            tuple(contrasts),
+            tuple(evidence),
+            tuple(nulls),
+        )
+    setup.notes.append(_scan_note(after.sites, test[ALM]))
     donation = Donation(
         setup.history.name,
-        {ROUTES: remove_bias(own["past"], own["past"]), KINDS: kinds[0]},
-        {ROUTES: remove_bias(own["test"], own["past"]), KINDS: kinds[1]},
+        {ROUTES: remove_bias(before.sites, before.sites), KINDS: before.kinds},
+        {ROUTES: remove_bias(after.sites, before.sites), KINDS: after.kinds},
         past.labels,
         closed,
         {name: test[name] for name in (ALM, B6, SITES, BY_CELL)},
     )
-    return Attribution(tuple(rows), tuple(contrasts), tuple(evidence), tuple(nulls)), donation
+    return found, donation
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What one slice's texts show under one set of adapters, before anything is combined.
+
+    Attributes:
+        text: scores [n, K] of B1-B4. perplexity: ALM [n, K]. kinds: the same by kind of token [n, K, F].
+        sites: the scan's contributions [n, K, S] per scored token. nulls: of the null adapters [n, N, S].
+    """
+
+    text: dict[str, np.ndarray]
+    perplexity: np.ndarray
+    kinds: np.ndarray
+    sites: np.ndarray
+    nulls: np.ndarray
+
+
+def _measure(setup: Setup, read: Mapping[str, SampleRows]) -> list[_Measured]:
+    """Every part of ``read`` in order."""
+    n_authors = len(setup.material.authors)
+    with setup.clock.phase("text baselines"):
+        text = text_scores(setup, tuple(read))
+    with setup.clock.phase("per-author perplexity"):
+        perplexity = [_perplexity(setup, part, rows) for part, rows in read.items()]
+    with setup.clock.phase("routes"):
+        scans = [_scan(setup, part, rows) for part, rows in read.items()]
+    return [
+        _Measured(text[part], *found, scan[:, :n_authors], scan[:, n_authors:])
+        for part, found, scan in zip(read, perplexity, scans, strict=True)
+    ]
+
+
+def _combine(setup: Setup, past: _Measured, test: _Measured) -> dict[str, Scores]:
+    """Every system but the base's own; what is fitted is fitted on the past slice alone."""
+    before, after = remove_bias(past.sites, past.sites), remove_bias(test.sites, past.sites)
+    text = {name: (past.text[name], test.text[name]) for name in TEXT_SYSTEMS}
+    return {
+        **text,
+        B6: stack_systems(setup, text),
+        ALM: (past.perplexity, test.perplexity),
+        BY_CELL: _fitted(setup, fit_site_weights, (past.kinds, test.kinds)),
+        SCAN: (sum_sites(past.sites), sum_sites(test.sites)),
+        SCAN_UNBIASED: (sum_sites(before), sum_sites(after)),
+        SITES: _fitted(setup, fit_site_weights, (before, after)),
+        LOGISTIC: _fitted(setup, fit_author_logistic, (past.sites, test.sites)),
+    }
+
+
+def _stacks(setup: Setup, scores: Mapping[str, Scores]) -> dict[str, Scores]:
+    parts = {FUSED: (*TEXT_SYSTEMS, SITES), EVERYTHING: (*TEXT_SYSTEMS, BY_CELL, B8, SITES)}
+    return {
+        name: stack_systems(setup, {part: scores[part] for part in systems})
+        for name, systems in parts.items()
+    }
 
 
 def _closed_set(setup: Setup, samples: Sequence[Sample], read: SampleRows) -> ClosedSet:
@@ -128,32 +201,15 @@ def _evidence(system: str, past: ClosedSet, test: ClosedSet, scores: Scores) -> 
             yield judge_evidence(system, unit, before, after, n_draws=test.n_draws)
 
 
-def _perplexity_scores(
-    setup: Setup, read: Mapping[str, SampleRows]
-) -> tuple[dict[str, Scores], tuple[np.ndarray, np.ndarray]]:
-    """ALM and the same resolved by kind of token, with the features [n, K, F] of past and test."""
-    authors, routed = setup.material.authors, setup.bench.routed
-    past, test = (_log_probs(setup, part, rows) for part, rows in read.items())
-    vocabulary = [str(routed.base.tokenizer.decode([i])) for i in range(len(routed.base.tokenizer))]
-    classes = classify_ids(vocabulary)
-
-    def sums(found: Mapping[str, np.ndarray], rows: SampleRows) -> np.ndarray:
-        n = len(rows.n_scored)
-        whole = {name: np.bincount(rows.token_owner, values, n) for name, values in found.items()}
-        return alm_scores(whole, authors, REFERENCE, rows.n_scored)
-
-    def cells(found: Mapping[str, np.ndarray], rows: SampleRows) -> np.ndarray:
-        own = np.stack([found[author] for author in authors])
-        return cell_scores(
-            own, found[REFERENCE], classes[rows.token_ids], rows.token_owner, len(rows.n_scored)
-        )
-
-    values = cells(past, read["past"]), cells(test, read["test"])
-    scores = {
-        ALM: (sums(past, read["past"]), sums(test, read["test"])),
-        BY_CELL: _fitted(setup, fit_site_weights, values),
-    }
-    return scores, values
+def _perplexity(setup: Setup, part: str, read: SampleRows) -> tuple[np.ndarray, np.ndarray]:
+    """ALM [n, K] of one slice's texts, and the same resolved by kind of token [n, K, F]."""
+    authors, base = setup.material.authors, setup.bench.routed.base
+    found, n = _log_probs(setup, part, read), len(read.n_scored)
+    classes = classify_ids([str(base.tokenizer.decode([i])) for i in range(len(base.tokenizer))])
+    whole = {name: np.bincount(read.token_owner, values, n) for name, values in found.items()}
+    own = np.stack([found[author] for author in authors])
+    kinds = cell_scores(own, found[REFERENCE], classes[read.token_ids], read.token_owner, n)
+    return alm_scores(whole, authors, REFERENCE, read.n_scored), kinds
 
 
 def _log_probs(setup: Setup, part: str, read: SampleRows) -> dict[str, np.ndarray]:
@@ -188,18 +244,6 @@ def _scan(setup: Setup, name: str, read: SampleRows) -> np.ndarray:
     return setup.arrays(f"scan {name}", compute)["sites"]
 
 
-def _route_scores(setup: Setup, past: np.ndarray, test: np.ndarray) -> dict[str, Scores]:
-    """Every combination of the site contributions; weights are fitted on the past slice alone."""
-    before, after = remove_bias(past, past), remove_bias(test, past)
-
-    return {
-        SCAN: (sum_sites(past), sum_sites(test)),
-        SCAN_UNBIASED: (sum_sites(before), sum_sites(after)),
-        SITES: _fitted(setup, fit_site_weights, (before, after)),
-        LOGISTIC: _fitted(setup, fit_author_logistic, (past, test)),
-    }
-
-
 def _fitted(
     setup: Setup,
     fit: Callable[[np.ndarray, np.ndarray, Sequence[str]], SiteWeights | AuthorLogistic],
@@ -217,7 +261,9 @@ def _fitted(
     return cross_fit(part, labels, groups), fit(past, labels, groups).score(test)
 
 
-def _null_rows(setup: Setup, scan: np.ndarray, alm: np.ndarray, closed: ClosedSet) -> list[SystemRow]:
+def _null_rows(
+    setup: Setup, null_sites: np.ndarray, summed: np.ndarray, alm: np.ndarray, closed: ClosedSet
+) -> list[SystemRow]:
     """Shuffled authors' adapters, and the true ones, on the texts of the authors each null set holds."""
     authors, nulls = setup.material.authors, list(setup.trained.nulls)
     rows: list[SystemRow] = []
@@ -228,16 +274,16 @@ def _null_rows(setup: Setup, scan: np.ndarray, alm: np.ndarray, closed: ClosedSe
         kept = np.flatnonzero(np.isin(closed.labels, at))
         if len(members) < 2 or not len(kept):
             continue
-        columns = [len(authors) + nulls.index(f"{author}/{number}") for author in members]
+        columns = [nulls.index(f"{author}/{number}") for author in members]
         part = ClosedSet(
             np.array([at.index(label) for label in closed.labels[kept]], dtype=int),
             tuple(closed.groups[i] for i in kept),
             closed.weights[kept],
             closed.n_draws,
         )
-        summed = sum_sites(scan)[kept]
-        rows += part.judge(f"shuffled authors, set {number}: scan summed", summed[:, columns])
-        rows += part.judge(f"the same {len(members)} authors, true: scan summed", summed[:, at])
+        shuffled = sum_sites(null_sites)[kept][:, columns]
+        rows += part.judge(f"shuffled authors, set {number}: scan summed", shuffled)
+        rows += part.judge(f"the same {len(members)} authors, true: scan summed", summed[kept][:, at])
         rows += part.judge(f"the same {len(members)} authors, true: perplexity (B7)", alm[kept][:, at])
     return rows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -16,11 +17,10 @@ from fingerprint.evaluation.layout import fit_layout
 from fingerprint.evaluation.ngram_lm import fit_author_trigrams
 from fingerprint.evaluation.protocol import Sample, cap_newest
 from fingerprint.evaluation.stack import fit_stack
+from fingerprint.provenance import digest_of
 from service.flows.evaluation.setup import Setup
-from service.flows.evaluation.text import fit_ngrams
 
-B1 = "n-grams (B1), train slice"
-B1_ALL = "n-grams (B1), all before the cut"
+B1 = "n-grams (B1)"
 B2 = "layout rates (B2)"
 B3 = "author trigrams (B3)"
 B4 = "compression (B4)"
@@ -35,14 +35,20 @@ _FITS = {
 }  # fmt: skip
 
 
-def text_scores(setup: Setup) -> dict[str, Scores]:
-    """B1-B4 from the train slice, their stack (B6), and B1 from everything before the cut."""
-    material, config = setup.material, setup.config
-    train = cap_newest(material.train, config.ngram_samples)
+def text_scores(setup: Setup, parts: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+    """B1-B4, fitted on the training samples: [n, K] by part ("past", "test"), then by system."""
+    material = setup.material
+    train = cap_newest(material.train, setup.config.ngram_samples)
     texts, labels = [sample.text for sample in train], material.labels(train)
-    found = {name: _scores_of(setup, name, texts, labels) for name in TEXT_SYSTEMS}
-    found[B6] = stack_systems(setup, found)
-    return found | {B1_ALL: (found[B1][0], _b1_from_everything(setup))}
+    judged = {part: [sample.text for sample in getattr(material, part)] for part in parts}
+    digest = digest_of([texts, labels.tolist(), judged])
+
+    def compute(name: str) -> Mapping[str, np.ndarray]:
+        model = _FITS[name](texts, labels, len(material.authors))
+        return {part: model.score(some) for part, some in judged.items()}
+
+    found = {name: setup.arrays(name, partial(compute, name), texts=digest) for name in TEXT_SYSTEMS}
+    return {part: {name: scores[part] for name, scores in found.items()} for part in parts}
 
 
 def stack_systems(setup: Setup, systems: Mapping[str, Scores]) -> Scores:
@@ -57,29 +63,6 @@ def stack_systems(setup: Setup, systems: Mapping[str, Scores]) -> Scores:
         return lambda other: stack.score({name: scores[other] for name, scores in past.items()})
 
     return cross_fit(fit, labels, groups), fit_stack(past, labels, groups).score(test)
-
-
-def _scores_of(setup: Setup, name: str, texts: Sequence[str], labels: np.ndarray) -> Scores:
-    material = setup.material
-
-    def compute() -> Mapping[str, np.ndarray]:
-        model = _FITS[name](texts, labels, len(material.authors))
-        parts = {"past": material.past, "test": material.test}
-        return {part: model.score([sample.text for sample in samples]) for part, samples in parts.items()}
-
-    found = setup.arrays(name, compute)
-    return found["past"], found["test"]
-
-
-def _b1_from_everything(setup: Setup) -> np.ndarray:
-    """B1 on test from all that was written before the cut: the deployer's n-grams."""
-    material = setup.material
-
-    def compute() -> Mapping[str, np.ndarray]:
-        model = fit_ngrams(material, material.before, setup.config)
-        return {"test": model.score([sample.text for sample in material.test])}
-
-    return setup.arrays(B1_ALL, compute)["test"]
 
 
 def hidden_scores(setup: Setup, read: Mapping[str, SampleRows]) -> Scores:

@@ -19,7 +19,8 @@ from service.flows.evaluation.text import History, HistoryChoice, choose_materia
 from service.flows.training import Progress, Stage
 from service.settings import Settings
 
-_DEV_SHARE = 0.15
+_SHARES = (0.7, 0.1, 0.2)
+"""Train, dev and past shares of a training project, oldest first."""
 
 
 def evaluate_people(
@@ -77,14 +78,13 @@ def _as(passage: Passage, person: str, project: str) -> Passage:
 
 
 def _join(name: str, parts: Iterator[tuple[bool, Corpus]]) -> History:
-    """Train and dev from the training projects, each person's newest share as dev; test from the others."""
+    """Train, dev and the past slice from the training projects, by time; test from the others."""
     slices: list[list[Passage]] = [[], [], [], []]
     for is_training, code in parts:
         if not is_training:
             slices[3] += code.passages
             continue
-        train, dev = code.split_by_time((1 - _DEV_SHARE, _DEV_SHARE))
-        slices[0] += train.passages
-        slices[1] += dev.passages
+        for part, own in zip(slices[:3], code.split_by_time(_SHARES), strict=True):
+            part += own.passages
     people = {passage.author for part in slices for passage in part}
     return History(name, tuple(Corpus.of(part) for part in slices), {}, len(people), {})

@@ -51,7 +51,19 @@ def test_each_rule_separates_what_it_reads() -> None:
     ],
 )
 def test_a_rule_must_beat_the_default_clearly(auroc: dict[Combination, float], expected: Combination) -> None:
-    assert Separation(auroc, 0.03).choose(CONFIG) == expected
+    assert Separation(auroc, dict.fromkeys(auroc, 0.03)).choose(CONFIG) == expected
+
+
+def test_the_error_of_a_gain_is_what_new_teams_show() -> None:
+    """DeLong's error, from one team and one foreign sample, against the spread over many."""
+    found = []
+    for seed in range(40):
+        normaliser, dev = fit_normaliser(texts(120, 1000 + seed), CONFIG)
+        found.append(measure_separation(dev, texts(120, 2000 + seed, n_parts=6, log_ratio=-0.15), normaliser))
+    gains = [one.auroc["low-log-ratio"] - one.auroc["sum-of-squares"] for one in found]
+    errors = [one.error["low-log-ratio"] for one in found]
+    assert found[0].error["sum-of-squares"] == 0
+    assert float(np.mean(errors)) == pytest.approx(float(np.std(gains)), rel=0.35)
 
 
 def test_text_more_like_the_team_is_no_drift_for_the_one_sided_rules() -> None:
@@ -69,5 +81,5 @@ def test_without_foreign_text_there_is_a_rule_too() -> None:
 
 def test_a_configured_rule_is_kept() -> None:
     fixed = DriftConfig(combination="max")
-    assert Separation({"low-log-ratio": 0.9, "max": 0.5}, 0.03).choose(fixed) == "max"
+    assert Separation({"low-log-ratio": 0.9, "max": 0.5}, {}).choose(fixed) == "max"
     assert fit_normaliser(texts(30, 1), fixed)[0].combination == "max"

@@ -126,9 +126,14 @@ def test_evaluation_end_to_end_and_again(
     assert found.losses is not None
     assert found.losses.columns == ("human:ann-example", "human:bob-example")
     systems = {(row.system, row.unit): row for row in found.attribution}
-    for name in ("n-grams (B1), train slice", "n-grams (B1), all before the cut"):
-        assert systems[name, "hunk"].auroc.value == 1
-    assert systems["per-author perplexity (B7, ALM)", "commit"].n == 16
+    refitted = {(row.system, row.unit): row for row in found.refitted}
+    for rows in (systems, refitted):
+        assert rows["n-grams (B1)", "hunk"].auroc.value == 1
+        assert rows["per-author perplexity (B7, ALM)", "commit"].n == 16
+    assert systems.keys() - refitted.keys() == {
+        (name, unit) for unit in ("hunk", "commit")
+        for name in ("hidden states of the base (B8)", "gradient alignment at the base (B9)")
+    }  # fmt: skip
     assert len(found.null_attribution) == 6
     anchors = {(row.split, row.view): row for row in found.anchors if row.unit == "hunk"}
     assert {view for _, view in anchors} == {"raw", "masked", "without comments"}
@@ -186,7 +191,7 @@ def test_the_command_prints_tables_and_writes_json(
         assert title in done.output
     found = Evaluation.model_validate_json((tmp_path / "out" / "team.git.json").read_text())
     assert found.foreign == "others.git"
-    assert "| n-grams (B1), train slice | hunk |" in (tmp_path / "out" / "tables.md").read_text()
+    assert "| n-grams (B1) | hunk |" in (tmp_path / "out" / "tables.md").read_text()
 
 
 def entry(name: str, place: Path, more: str) -> str:
@@ -215,7 +220,7 @@ def test_people_are_told_apart_in_projects_they_were_not_trained_on(
         read_manifest(tmp_path / "m.toml"), folder, settings, SMALL, only=("people, python",)
     )
     assert [row.author for row in found.authors if not row.reason] == ["human:Ann", "human:Bob"]
-    assert {row.system: row.auroc.value for row in found.attribution}["n-grams (B1), train slice"] == 1
+    assert {row.system: row.auroc.value for row in found.attribution}["n-grams (B1)"] == 1
     assert found.authors[0].test_samples == 20  # all of the other project, none of the first
     assert found.detection == ()
 
