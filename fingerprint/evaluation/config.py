@@ -24,7 +24,7 @@ class EvaluationConfig(BaseModel):
     """Scored-token budget of every author, the newest text first; the team's is twice it."""
     n_null_sets: Annotated[int, Field(ge=0)] = 3
     """Sets of adapters trained on authors shuffled by commit."""
-    null_authors: Count = 10
+    null_authors: Count = 4
     """Shuffled authors of each set: with two of eight, AUROCs ranged from .24 to .77."""
     least_samples: Count = 60
     """Hunk samples an author needs before the cut (evaluation.md section 4.6)."""
@@ -69,7 +69,6 @@ class EvaluationConfig(BaseModel):
         return cls(
             tokens=30_000,
             n_null_sets=1,
-            null_authors=3,
             past_samples=300,
             hidden_samples=60,
             test_samples=300,

@@ -19,6 +19,7 @@ Tokens = Annotated[
     int | None, typer.Option(min=1, help="Scored tokens an author; the team gets twice as many.")
 ]
 NullSets = Annotated[int | None, typer.Option(min=0, help="Sets of adapters of shuffled authors.")]
+NullAuthors = Annotated[int | None, typer.Option(min=2, help="Shuffled authors in each such set.")]
 Authors = Annotated[int | None, typer.Option(min=2, help="Authors at most.")]
 LeastSamples = Annotated[int | None, typer.Option(min=1, help="Hunk samples an author needs before the cut.")]
 Unseen = Annotated[
@@ -53,6 +54,7 @@ def evaluate(
     ] = None,
     tokens: Tokens = None,
     null_sets: NullSets = None,
+    null_authors: NullAuthors = None,
     authors: Authors = None,
     authors_min: LeastSamples = None,
     unseen: Unseen = None,
@@ -70,7 +72,7 @@ def evaluate(
 
     chosen = {
         "tokens": tokens, "n_null_sets": null_sets, "most_authors": authors, "least_samples": authors_min,
-        "unseen_authors": unseen,
+        "unseen_authors": unseen, "null_authors": null_authors,
     }  # fmt: skip
     config = _config(fast, {name: value for name, value in chosen.items() if value is not None})
     if test_share is not None:

@@ -73,7 +73,7 @@ def _rows(setup: Setup, samples: Sequence[Sample | None], split: Split, view: st
         model = fit_ngram_classifier([s.text for s in chosen], material.labels(chosen), len(material.authors))
         return {"test": model.score([s.text for s in kept])}
 
-    scores = setup.arrays(f"n-grams: {split.name}, {view}", compute)["test"]
+    scores = setup.arrays(f"n-grams: {split.name}, {view}", compute, adapters=())["test"]
     closed = ClosedSet(labels, tuple(s.group for s in kept), np.ones(len(kept)), config.n_draws)
     directories = directories_of(kept, np.arange(len(kept)))
     matched = directory_concordance(centre_rows(scores), labels, directories)

@@ -225,7 +225,7 @@ def _log_probs(setup: Setup, part: str, read: SampleRows) -> dict[str, np.ndarra
         found = token_log_probs(setup.bench.routed, states, read, count)
         return {name: values.astype(np.float32) for name, values in found.items()}
 
-    return setup.arrays(f"log-probabilities by token, {part}", compute)
+    return setup.arrays(f"log-probabilities by token, {part}", compute, adapters=tuple(states))
 
 
 def _scan(setup: Setup, name: str, read: SampleRows) -> np.ndarray:

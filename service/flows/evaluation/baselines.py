@@ -47,7 +47,9 @@ def text_scores(setup: Setup, parts: Sequence[str]) -> dict[str, dict[str, np.nd
         model = _FITS[name](texts, labels, len(material.authors))
         return {part: model.score(some) for part, some in judged.items()}
 
-    found = {name: setup.arrays(name, partial(compute, name), texts=digest) for name in TEXT_SYSTEMS}
+    found = {
+        name: setup.arrays(name, partial(compute, name), adapters=(), texts=digest) for name in TEXT_SYSTEMS
+    }
     return {part: {name: scores[part] for name, scores in found.items()} for part in parts}
 
 
@@ -94,7 +96,7 @@ def _states(setup: Setup, part: str, read: SampleRows) -> np.ndarray:
         count = setup.bench.counter(step, read.n_tokens)
         return {"states": pool_hidden_states(setup.bench.routed, read, progress=count)}
 
-    return setup.arrays(step, compute, n_samples=len(read.n_scored))["states"]
+    return setup.arrays(step, compute, adapters=(), n_samples=len(read.n_scored))["states"]
 
 
 def gradient_scores(setup: Setup, read: Mapping[str, SampleRows]) -> Scores:
@@ -109,6 +111,6 @@ def gradient_scores(setup: Setup, read: Mapping[str, SampleRows]) -> Scores:
         def compute() -> Mapping[str, np.ndarray]:
             return {"scores": aligned.score(read[part], setup.bench.counter(step, read[part].n_tokens))}
 
-        return setup.arrays(step, compute)["scores"]
+        return setup.arrays(step, compute, adapters=authors)["scores"]
 
     return score("past"), score("test")

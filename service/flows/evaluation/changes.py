@@ -109,8 +109,8 @@ def _scores(setup: Setup, stretch: Stretch) -> tuple[np.ndarray, np.ndarray, int
             return found | {"n_scored": _sizes(setup, passages)}
 
         found = setup.arrays(
-            "log-probabilities around a change", compute, passages=Corpus(tuple(passages)).digest,
-            team=team.digest,
+            "log-probabilities around a change", compute, adapters=(), team=team.digest,
+            passages=Corpus(tuple(passages)).digest,
         )  # fmt: skip
         return _without_phi(passages, found["n_scored"], found[TEAM] - found[BASE])
 

@@ -34,7 +34,7 @@ from fingerprint.passage import Corpus
 from fingerprint.routing.extract import Measures, measure_passages
 from fingerprint.routing.team import TeamSlices
 from fingerprint.signature import TeamSignature
-from service.flows.evaluation.setup import Setup
+from service.flows.evaluation.setup import WHOLE_TEAM, Setup
 from service.flows.evaluation.text import fit_ngrams
 from service.flows.signatures import load_team_signature, save_signature
 
@@ -141,7 +141,7 @@ def _novelty(setup: Setup, signature: TeamSignature, texts: Texts) -> dict[str, 
         found = ngram_novelty(texts.added, neighbours, classifier)
         return {name.replace("/", "-"): values for name, values in found.items()}
 
-    ngrams = setup.arrays("n-grams of texts", compute, passages=passages, n=len(texts))
+    ngrams = setup.arrays("n-grams of texts", compute, adapters=(), passages=passages, n=len(texts))
     return drift_novelty(texts.measures, signature) | perplexity_novelty(texts) | ngrams
 
 
@@ -167,10 +167,10 @@ def _read(setup: Setup, corpus: Corpus, name: str) -> Side | None:
         names = ("n_scored", "log_ratio", "phi", "magnitude", "gap")
         return {name: getattr(found, name) for name in names}
 
-    arrays = setup.arrays(f"contributions of {name}", measure, passages=digest)
+    arrays = setup.arrays(f"contributions of {name}", measure, adapters=WHOLE_TEAM, passages=digest)
     log_probs = setup.arrays(
         f"log-probabilities of {name}", lambda: read_log_probs(passages, routed, states, drift),
-        passages=digest,
+        adapters=WHOLE_TEAM, passages=digest,
     )  # fmt: skip
     labels = (tuple(p.group for p in passages), tuple(p.language for p in passages))
     return Side(tuple(passages), Measures(*labels, **arrays), log_probs)
@@ -201,8 +201,9 @@ def make_signature(setup: Setup) -> TeamSignature:
     power = () if setup.other is None else setup.other.slices[0].passages
     trained = setup.trained
     digest = bench.digest(
-        "evaluated team signature", adapters=trained.digests, slices=slices.digest,
-        config=bench.config.drift.digest, most=setup.config.drift_commits, foreign=Corpus(power).digest,
+        "evaluated team signature", adapters=setup.digests_of(WHOLE_TEAM), authors=sorted(trained.authors),
+        slices=slices.digest, config=bench.config.drift.digest, most=setup.config.drift_commits,
+        foreign=Corpus(power).digest,
     )  # fmt: skip
 
     def write(directory: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter
 
 
-_JUDGING = {"n_draws", "unseen_authors", "least_hunk_tokens", "ablated_hunks", "hidden_samples"}
+WHOLE_TEAM = ("team", "null team")
+"""The adapters that drift depends on."""
+_JUDGING = {
+    "n_draws", "unseen_authors", "least_hunk_tokens", "ablated_hunks", "hidden_samples", "n_null_sets",
+    "null_authors",
+}  # fmt: skip
 """Dials that choose among computed arrays, or how they are judged; the rest changes the arrays."""
 
 
@@ -65,18 +70,20 @@ class Setup:
     notes: list[str]
 
     def arrays(
-        self, name: str, compute: Callable[[], Mapping[str, np.ndarray]], **facts: Any
-    ) -> dict[str, np.ndarray]:
+        self, name: str, compute: Callable[[], Mapping[str, np.ndarray]], *,
+        adapters: Sequence[str] | None = None, **facts: Any,
+    ) -> dict[str, np.ndarray]:  # fmt: skip
         """Named arrays, found by what determines them or computed.
 
         Args:
-            facts: what the result depends on besides the dials and the trained adapters.
+            adapters: those that the result depends on; None for all.
+            facts: what it depends on besides these and the dials.
         """
         setting = digest_of(self.config.model_dump(mode="json", exclude=_JUDGING))
         digest = self.bench.digest(
             f"evaluation: {name}",
             setting=setting,
-            adapters=self.trained.digests,
+            adapters=self.digests_of(adapters),
             slices=self.slices.digest,
             **facts,
         )
@@ -85,6 +92,11 @@ class Setup:
             write_arrays(directory / "values.safetensors", compute())
 
         return read_arrays(self.bench.make("evaluation", digest, name, write) / "values.safetensors")
+
+    def digests_of(self, adapters: Sequence[str] | None) -> dict[str, str]:
+        """Digests of the trained adapters of these names; of all for None."""
+        digests = self.trained.digests
+        return digests if adapters is None else {name: digests[name] for name in adapters if name in digests}
 
 
 def set_up(

@@ -77,12 +77,12 @@ def _novelty(setup: Setup, author: str, samples: list[Sample]) -> dict[str, np.n
         return {name.replace("/", "-"): values for name, values in found.items()}
 
     facts = {"without": author, "passages": digest}
-    sums = setup.arrays("log-probabilities without an author", perplexity, **facts)
+    sums = setup.arrays("log-probabilities without an author", perplexity, adapters=(), **facts)
     n_scored = np.maximum(sums["n_scored"], 1)
     return {
         LAMBDA: (sums[BASE] - sums[TEAM]) / n_scored,
         CONTROL: -sums[BASE] / n_scored,
-        **setup.arrays("n-grams without an author", ngrams, **facts),
+        **setup.arrays("n-grams without an author", ngrams, adapters=(), **facts),
     }
 
 
