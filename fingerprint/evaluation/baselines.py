@@ -89,6 +89,14 @@ def fit_ngram_classifier(texts: Sequence[str], labels: np.ndarray, n_classes: in
     return NgramClassifier(vectoriser, classifier, n_classes)
 
 
+def ngram_profiles(texts: Sequence[Sequence[str]]) -> Float[np.ndarray, "n f"]:
+    """Mean B1 features of several people's texts, one row each; the vocabulary is that of all together."""
+    features = csr_matrix(_vectoriser().fit_transform([text for own in texts for text in own]))
+    owner = np.repeat(np.arange(len(texts)), [len(own) for own in texts])
+    shares = csr_matrix((1 / np.bincount(owner)[owner], (owner, np.arange(len(owner)))))
+    return csr_matrix(shares.dot(features)).toarray()
+
+
 @dataclass(frozen=True)
 class NgramNeighbours:
     """B5, one-class: how unlike a team's nearest texts a new text is, in B1's features."""

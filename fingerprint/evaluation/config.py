@@ -56,6 +56,10 @@ class EvaluationConfig(BaseModel):
     """The same for one file of a commit."""
     unseen_authors: Annotated[int, Field(ge=0)] = 3
     """Authors left out in turn, those with most test samples; each costs another team adapter."""
+    halves: bool = True
+    """Train every author on two halves and see whether one finds the other, true authors and shuffled."""
+    probe_samples: Count = 120
+    """Samples of the calibration slice on which the halves' adapters are compared."""
     ablated_hunks: Count = 60
     """Test hunks from which cited routes are taken away."""
     n_draws: Count = 500
@@ -76,6 +80,7 @@ class EvaluationConfig(BaseModel):
             loss_tokens=3_000,
             unseen_authors=1,
             ablated_hunks=20,
+            halves=False,
         )
 
     def with_test_share(self, share: float) -> EvaluationConfig:

@@ -101,6 +101,23 @@ class EvidenceRow(_Frozen):
     c_at_1: float | None
 
 
+class ReplicationRow(_Frozen):
+    """Whether half A of an author's commits finds half B of the same author's among all.
+
+    Attributes:
+        reading: what is compared. labels: "true", or "shuffled" over commits.
+        auroc: chance that an author's own halves are more alike than two authors'. top1: share of halves A
+            whose nearest half B is the author's; 1 / n_authors is chance. icc: median ICC(1) over sites.
+    """
+
+    reading: str
+    labels: str
+    n_authors: int
+    auroc: float
+    top1: float
+    icc: float | None
+
+
 class ContrastRow(_Frozen):
     """Paired difference of two systems' macro AUROC on the same texts: first minus second."""
 
@@ -225,6 +242,7 @@ class Evaluation(_Frozen):
     refitted: tuple[SystemRow, ...] = ()
     contrasts: tuple[ContrastRow, ...] = ()
     evidence: tuple[EvidenceRow, ...] = ()
+    replication: tuple[ReplicationRow, ...] = ()
     null_attribution: tuple[SystemRow, ...] = ()
     detection: tuple[DetectionRow, ...] = ()
     flagged: tuple[FlaggedRow, ...] = ()

@@ -25,6 +25,9 @@ LeastSamples = Annotated[int | None, typer.Option(min=1, help="Hunk samples an a
 Unseen = Annotated[
     int | None, typer.Option(min=0, help="Authors left out in turn; each costs a team adapter.")
 ]
+Halves = Annotated[
+    bool | None, typer.Option("--halves/--no-halves", help="Does half of an author's commits find the other?")
+]
 TestShare = Annotated[float | None, typer.Option(min=0.05, max=0.8, help="Share of commits after the cut.")]
 
 
@@ -59,6 +62,7 @@ def evaluate(
     authors_min: LeastSamples = None,
     unseen: Unseen = None,
     test_share: TestShare = None,
+    halves: Halves = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="30,000 tokens an author, one null set, smaller caps.")
     ] = False,
@@ -72,7 +76,7 @@ def evaluate(
 
     chosen = {
         "tokens": tokens, "n_null_sets": null_sets, "most_authors": authors, "least_samples": authors_min,
-        "unseen_authors": unseen, "null_authors": null_authors,
+        "unseen_authors": unseen, "null_authors": null_authors, "halves": halves,
     }  # fmt: skip
     config = _config(fast, {name: value for name, value in chosen.items() if value is not None})
     if test_share is not None:

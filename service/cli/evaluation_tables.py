@@ -147,6 +147,13 @@ def _attribution(found: Evaluation) -> Iterator[Sheet]:
                 r.c_at_1,
             ))) for r in found.evidence),
         )  # fmt: skip
+    if found.replication:
+        yield Sheet(
+            "half A of an author's commits finds half B",
+            ("reading", "authors", "K", "AUROC", "top-1", "ICC(1), median over sites"),
+            tuple((r.reading, r.labels, r.n_authors, _share(r.auroc), _share(r.top1), _share(r.icc))
+                  for r in found.replication),
+        )  # fmt: skip
     if found.contrasts:
         yield Sheet(
             "paired differences in AUROC", ("first", "minus", "unit", "difference"),

@@ -52,6 +52,7 @@ def evaluate(
     from service.flows.evaluation.attribution import Attribution, attribute
     from service.flows.evaluation.changes import find_changes
     from service.flows.evaluation.detection import detect
+    from service.flows.evaluation.halves import replicate
     from service.flows.evaluation.setup import loss_tables, set_up
     from service.flows.evaluation.unseen import detect_unseen
 
@@ -72,6 +73,7 @@ def evaluate(
     detection, flagged, drift = detect(setup)
     detection += detect_unseen(setup)
     ablation = ablate_routes(setup)
+    replication = replicate(setup)
     changes = find_changes(setup, choice.changes)
     return as_evaluation(
         setup,
@@ -83,6 +85,7 @@ def evaluate(
         detection=tuple(detection),
         flagged=tuple(flagged),
         ablation=tuple(ablation),
+        replication=tuple(replication),
         changes=tuple(changes),
         drift=drift,
     )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fingerprint import FingerprintError
-from fingerprint.evaluation.baselines import fit_ngram_classifier, fit_ngram_neighbours
+from fingerprint.evaluation.baselines import fit_ngram_classifier, fit_ngram_neighbours, ngram_profiles
 from fingerprint.evaluation.metrics import auroc, balanced_top, macro_auroc
 
 WORDS = ["alpha", "beta", "gamma", "delta", "omega", "sigma", "kappa", "zeta"]
@@ -48,3 +48,9 @@ def test_neighbours_find_the_foreign_hand() -> None:
     own, foreign = model.score(write(0, 10, 5)), model.score(write(1, 10, 6))
     assert auroc(foreign, own) == 1
     assert model.score(write(0, 30, 0)[:3]).max() < own.mean()
+
+
+def test_a_profile_is_the_mean_of_a_persons_texts() -> None:
+    one, two = "def get(self): return self.x\n", "fn set(&mut self) { self.x = 1 }\n"
+    profiles = ngram_profiles([[one, two, one], [two], [one]])
+    assert profiles[0] == pytest.approx((2 * profiles[2] + profiles[1]) / 3, abs=1e-6)

@@ -135,6 +135,10 @@ def test_evaluation_end_to_end_and_again(
         for name in ("hidden states of the base (B8)", "gradient alignment at the base (B9)")
     }  # fmt: skip
     assert len(found.null_attribution) == 6
+    halves = {(row.reading, row.labels): row for row in found.replication}
+    assert len(halves) == 10
+    assert halves["control: n-grams of the half's text", "true"].top1 == 1
+    assert (halves["routes, by site on common texts", "true"].icc or 0) > 0
     anchors = {(row.split, row.view): row for row in found.anchors if row.unit == "hunk"}
     assert {view for _, view in anchors} == {"raw", "masked", "without comments"}
     assert len(anchors) == 7
