@@ -29,6 +29,8 @@ UNITS = ("commit", "hunk")
 """What is told apart: a whole commit, or the added lines of one of its files."""
 LAMBDA = "Lambda_team per token (ALM)"
 DRIFT = "drift v1, by the rule chosen on dev"
+NEIGHBOURS = "n-grams, nearest five (B5)"
+FUSED = "Lambda_team and n-grams (B5), fused"
 BASE, TEAM, NULL = "base", "team", "null"
 """States that every passage is read under, by name."""
 Novelty = Float[np.ndarray, " n"]
@@ -85,7 +87,7 @@ class Side:
 
     def texts(self, unit: str) -> Texts:
         """Sums by commit, or by file of a commit."""
-        keys = [p.group if unit == "commit" else f"{p.group}\0{p.path}" for p in self.passages]
+        keys = _text_of(self.passages, unit)
         names = tuple(dict.fromkeys(keys))
         at = {name: i for i, name in enumerate(names)}
         owner = np.array([at[key] for key in keys], dtype=int)
@@ -98,6 +100,52 @@ class Side:
         }
         measures = replace(self.measures, groups=tuple(keys)).by_group()
         return Texts(tuple(map(tuple, own)), tuple(p[0].group for p in own), measures, sums)
+
+
+def _text_of(passages: Sequence[Passage], unit: str) -> list[str]:
+    """Which text each passage belongs to."""
+    return [p.group if unit == "commit" else f"{p.group}\0{p.path}" for p in passages]
+
+
+def added_texts(passages: Sequence[Passage], unit: str) -> list[str]:
+    """Added text of every commit, or of every file of a commit, in order of first appearance."""
+    parts: dict[str, list[str]] = {}
+    for key, passage in zip(_text_of(passages, unit), passages, strict=True):
+        parts.setdefault(key, []).append(passage.marked)
+    return ["".join(own) for own in parts.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class SizeTrend:
+    """A novelty on the team's own texts: linear in the logarithm of their length, with a spread about it."""
+
+    intercept: float
+    slope: float
+    spread: float
+
+    @classmethod
+    def fit(cls, novelty: Novelty, texts: Sequence[str]) -> SizeTrend:
+        """Least squares on texts that the novelty's model has not read."""
+        size = _log_length(texts)
+        slope, intercept = (
+            np.polyfit(size, novelty, 1) if np.ptp(size) > 0 else (0.0, float(np.mean(novelty)))
+        )
+        rest = novelty - (intercept + slope * size)
+        return cls(float(intercept), float(slope), float(rest.std()) + 1e-12)
+
+    def standardise(self, novelty: Novelty, texts: Sequence[str]) -> Novelty:
+        """Standard deviations above what the team's own texts of these lengths show."""
+        return (novelty - self.intercept - self.slope * _log_length(texts)) / self.spread
+
+
+def _log_length(texts: Sequence[str]) -> np.ndarray:
+    return np.log1p(np.array([len(text) for text in texts], dtype=float))
+
+
+def fused_novelty(texts: Texts, neighbours: Novelty, trend: SizeTrend, normaliser: Normaliser) -> Novelty:
+    """The routes' view and the lexical one, each in the team's own standard deviations, half and half."""
+    lexical = trend.standardise(neighbours, texts.added)
+    return (normaliser.low_log_ratio(texts.measures) + lexical) / np.sqrt(2)
 
 
 def read_log_probs(
@@ -119,7 +167,7 @@ def ngram_novelty(
     texts: Sequence[str], neighbours: NgramNeighbours, classifier: NgramClassifier | None
 ) -> dict[str, Novelty]:
     """One-class n-grams: distance to the nearest team texts (B5), minus the best author's value (B1)."""
-    found = {"n-grams, nearest five (B5)": neighbours.score(texts)}
+    found = {NEIGHBOURS: neighbours.score(texts)}
     if classifier is not None:
         found["n-grams, best author (B1)"] = -classifier.score(texts).max(axis=1)
     return found

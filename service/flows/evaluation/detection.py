@@ -13,15 +13,20 @@ from fingerprint.evaluation.baselines import fit_ngram_neighbours
 from fingerprint.evaluation.novelty import (
     BASE,
     DRIFT,
+    FUSED,
+    NEIGHBOURS,
     NULL,
     TEAM,
     UNITS,
     Side,
+    SizeTrend,
     Texts,
+    added_texts,
     commit_p_values,
     drift_novelty,
     exchangeable_shares,
     flagged_rows,
+    fused_novelty,
     ngram_novelty,
     perplexity_novelty,
     read_log_probs,
@@ -32,7 +37,7 @@ from fingerprint.evaluation.tables import Detection
 from fingerprint.lm.pair import ModelPair
 from fingerprint.passage import Corpus
 from fingerprint.routing.extract import Measures, measure_passages
-from fingerprint.routing.team import TeamSlices
+from fingerprint.routing.team import Normaliser, TeamSlices
 from fingerprint.signature import TeamSignature
 from service.flows.evaluation.setup import WHOLE_TEAM, Setup
 from service.flows.evaluation.text import fit_ngrams
@@ -114,7 +119,7 @@ def _rows(
             )
             continue
         judge = Detection(strangers.name, unit, team.commits, others.commits, setup.config.n_draws)
-        novelty = _novelty(setup, signature, team), _novelty(setup, signature, others)
+        novelty = _novelty(setup, signature, team, unit), _novelty(setup, signature, others, unit)
         yield from (judge.judge(name, novelty[0][name], novelty[1][name]) for name in novelty[0])
 
 
@@ -128,21 +133,37 @@ def _same_months(team: Texts, others: Texts) -> tuple[Texts, Texts]:
     return team.take(kept[0]), others.take(kept[1])
 
 
-def _novelty(setup: Setup, signature: TeamSignature, texts: Texts) -> dict[str, np.ndarray]:
+def _novelty(setup: Setup, signature: TeamSignature, texts: Texts, unit: str) -> dict[str, np.ndarray]:
     """Every system's novelty of the texts."""
+    passages = Corpus(tuple(passage for own in texts.passages for passage in own)).digest
+    ngrams = _ngram_novelty(setup, "n-grams of texts", texts.added, passages=passages)
+    normaliser = Normaliser.of_team(signature)
+    fused = fused_novelty(texts, ngrams[NEIGHBOURS], _past_trend(setup, unit), normaliser)
+    return drift_novelty(texts.measures, signature) | {FUSED: fused} | perplexity_novelty(texts) | ngrams
+
+
+def _past_trend(setup: Setup, unit: str) -> SizeTrend:
+    """How far the team's own texts of the calibration slice lie from the n-grams of the train slice."""
+    past = cap_commits(_some_commits(setup.slices.calibration, setup), setup.config.commit_tokens)
+    texts = added_texts(past, unit)
+    found = _ngram_novelty(
+        setup, f"n-grams of past texts, {unit}", texts, passages=Corpus(tuple(past)).digest
+    )
+    return SizeTrend.fit(found[NEIGHBOURS], texts)
+
+
+def _ngram_novelty(setup: Setup, name: str, texts: list[str], *, passages: str) -> dict[str, np.ndarray]:
     material = setup.material
     train = cap_newest(material.train, setup.config.ngram_samples)
-    passages = Corpus(tuple(passage for own in texts.passages for passage in own)).digest
 
     def compute() -> Mapping[str, np.ndarray]:
         several = len(material.authors) >= 2
         classifier = fit_ngrams(material, material.train, setup.config) if several else None
         neighbours = fit_ngram_neighbours([sample.text for sample in train])
-        found = ngram_novelty(texts.added, neighbours, classifier)
+        found = ngram_novelty(texts, neighbours, classifier)
         return {name.replace("/", "-"): values for name, values in found.items()}
 
-    ngrams = setup.arrays("n-grams of texts", compute, adapters=(), passages=passages, n=len(texts))
-    return drift_novelty(texts.measures, signature) | perplexity_novelty(texts) | ngrams
+    return setup.arrays(name, compute, adapters=(), passages=passages, n=len(texts))
 
 
 # ------------------------------------------------------------------------------------------- reading

@@ -3,12 +3,17 @@ import pytest
 
 from fingerprint.config import DriftConfig
 from fingerprint.evaluation.baselines import fit_ngram_classifier, fit_ngram_neighbours
+from fingerprint.evaluation.metrics import auroc
 from fingerprint.evaluation.novelty import (
     Side,
+    SizeTrend,
+    Texts,
+    added_texts,
     commit_p_values,
     drift_novelty,
     exchangeable_shares,
     flagged_rows,
+    fused_novelty,
     ngram_novelty,
     perplexity_novelty,
     read_log_probs,
@@ -137,3 +142,44 @@ def test_the_null_is_read_as_its_log_ratio(tiny_base) -> None:
         "perplexity of the team (B7)": [6 / n],
         "Lambda of the other repository's adapter (null)": [3 / n],
     }
+
+
+def test_a_trend_takes_the_length_out_of_a_novelty() -> None:
+    rng = np.random.default_rng(0)
+    texts = ["x" * int(n) for n in rng.integers(20, 5000, 400)]
+    size = np.log([len(text) for text in texts])
+    novelty = 1 - 0.1 * size + rng.normal(0, 0.02, 400)
+    found = SizeTrend.fit(novelty[:200], texts[:200]).standardise(novelty[200:], texts[200:])
+    assert abs(np.corrcoef(found, size[200:])[0, 1]) < 0.2
+    assert found.std() == pytest.approx(1, abs=0.2)
+    assert SizeTrend.fit(np.ones(3), ["ab"] * 3).standardise(np.ones(1), ["abcd"]) == pytest.approx(0)
+
+
+def test_two_views_together_tell_more_than_either() -> None:
+    rng = np.random.default_rng(3)
+    normaliser, _ = fit_normaliser(draw(200, rng), CONFIG)
+    own, theirs = draw(300, rng), draw(300, rng, shift=0.15)
+    lexical = np.concatenate([rng.normal(0, 1, 300), rng.normal(1, 1, 300)])
+    labels = np.repeat([0, 1], 300)
+    trend = SizeTrend.fit(lexical[:300], ["x"] * 300)
+    passage = some_passage("a")
+    found = []
+    for side, part in ((own, lexical[:300]), (theirs, lexical[300:])):
+        texts = Texts(((passage,),) * 300, ("c",) * 300, side, {})
+        found.append(fused_novelty(texts, part, trend, normaliser))
+    fused = auroc(np.concatenate(found)[labels == 1], np.concatenate(found)[labels == 0])
+    routes = auroc(normaliser.low_log_ratio(theirs), normaliser.low_log_ratio(own))
+    assert fused > max(routes, auroc(lexical[300:], lexical[:300])) + 0.02
+
+
+def test_added_text_is_gathered_by_commit_and_by_file() -> None:
+    passages = [some_passage("a", "x.py"), some_passage("a", "y.py"), some_passage("b", "x.py")]
+    assert [len(added_texts(passages, unit)) for unit in ("commit", "hunk")] == [2, 3]
+    assert added_texts(passages, "commit")[0] == passages[0].marked + passages[1].marked
+
+
+def some_passage(group: str, path: str = "x.py") -> Passage:
+    return passage_from_lines(
+        [(True, f"{group} = {path!r}")], section="", path=path, language="python", group=group,
+        author="ann", written_at=0.0, first_line=1,
+    )  # fmt: skip
