@@ -56,6 +56,8 @@ class EvaluationConfig(BaseModel):
     """The same for one file of a commit."""
     unseen_authors: Annotated[int, Field(ge=0)] = 3
     """Authors left out in turn, those with most test samples; each costs another team adapter."""
+    only_attribution: bool = False
+    """Leave out strangers, p-values, anchors, halves and ablation: for comparing bases."""
     halves: bool = True
     """Train every author on two halves and see whether one finds the other, true authors and shuffled."""
     probe_samples: Count = 120

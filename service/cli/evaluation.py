@@ -63,6 +63,10 @@ def evaluate(
     unseen: Unseen = None,
     test_share: TestShare = None,
     halves: Halves = None,
+    only_attribution: Annotated[
+        bool | None,
+        typer.Option("--only-attribution", help="Who wrote it, and nothing else: for comparing bases."),
+    ] = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="30,000 tokens an author, one null set, smaller caps.")
     ] = False,
@@ -77,6 +81,7 @@ def evaluate(
     chosen = {
         "tokens": tokens, "n_null_sets": null_sets, "most_authors": authors, "least_samples": authors_min,
         "unseen_authors": unseen, "null_authors": null_authors, "halves": halves,
+        "only_attribution": only_attribution,
     }  # fmt: skip
     config = _config(fast, {name: value for name, value in chosen.items() if value is not None})
     if test_share is not None:

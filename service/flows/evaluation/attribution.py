@@ -46,21 +46,19 @@ SCAN_UNBIASED = "routes, scan summed, past mean removed"
 SITES = "routes, shared site weights"
 LOGISTIC = "routes, sites x authors logistic"
 FUSED = "B6 + routes, stacked"
+FUSED_LOGISTIC = "B6 + routes logistic, stacked"
 EVERYTHING = "B6 + perplexity by kind + B8 + routes, stacked"
 REFERENCE = "reference"
 REFITTED = ", refitted"
 _AS_EVIDENCE = (B1, B6, ALM, BY_CELL, SITES, FUSED, EVERYTHING)
 _CONTRASTS = (
     (SITES, ALM), (SITES, B6), (SITES, B1), (SCAN, ALM), (LOGISTIC, B6), (ALM, B6), (BY_CELL, ALM),
-    (BY_CELL, B6), (B6, B1), (FUSED, B6), (EVERYTHING, B6),
+    (BY_CELL, B6), (B6, B1), (FUSED, B6), (FUSED_LOGISTIC, B6), (EVERYTHING, B6),
 )  # fmt: skip
-_REFIT_CONTRASTS = tuple(
-    (name + REFITTED, other)
-    for name, *others in (
-        (B6, B6, B1 + REFITTED), (ALM, ALM, B6 + REFITTED), (SCAN, B6 + REFITTED), (SITES, B6 + REFITTED),
-        (LOGISTIC, B6 + REFITTED), (FUSED, B6 + REFITTED), (EVERYTHING, B6 + REFITTED),
-    )
-    for other in others
+_REFIT_CONTRASTS = (
+    (B6 + REFITTED, B6), (B6 + REFITTED, B1 + REFITTED), (ALM + REFITTED, ALM),
+    *((name + REFITTED, B6 + REFITTED)
+      for name in (ALM, SCAN, SITES, LOGISTIC, FUSED, FUSED_LOGISTIC, EVERYTHING)),
 )  # fmt: skip
 
 
@@ -175,7 +173,11 @@ def _combine(setup: Setup, past: _Measured, test: _Measured) -> dict[str, Scores
 
 
 def _stacks(setup: Setup, scores: Mapping[str, Scores]) -> dict[str, Scores]:
-    parts = {FUSED: (*TEXT_SYSTEMS, SITES), EVERYTHING: (*TEXT_SYSTEMS, BY_CELL, B8, SITES)}
+    parts = {
+        FUSED: (*TEXT_SYSTEMS, SITES),
+        FUSED_LOGISTIC: (*TEXT_SYSTEMS, LOGISTIC),
+        EVERYTHING: (*TEXT_SYSTEMS, BY_CELL, B8, SITES),
+    }
     return {
         name: stack_systems(setup, {part: scores[part] for part in systems})
         for name, systems in parts.items()

@@ -69,6 +69,9 @@ def evaluate(
     else:
         found = Attribution()
         setup.notes.append("fewer than two authors stand on both sides of the cut: no attribution")
+    tables = {"adapters": adapters, "losses": losses, **vars(found)}
+    if config.only_attribution:
+        return as_evaluation(setup, name or history.name, **tables)
     anchors = measure_anchors(setup)
     detection, flagged, drift = detect(setup)
     detection += detect_unseen(setup)
@@ -78,10 +81,8 @@ def evaluate(
     return as_evaluation(
         setup,
         name or history.name,
-        adapters=adapters,
-        losses=losses,
+        **tables,
         anchors=tuple(anchors),
-        **vars(found),
         detection=tuple(detection),
         flagged=tuple(flagged),
         ablation=tuple(ablation),
