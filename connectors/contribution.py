@@ -44,6 +44,12 @@ class Hunk:
         return tuple([line[1:] for line in self.lines if line[:1] == "+"])
 
     @property
+    def added_numbers(self) -> tuple[int, ...]:
+        """Line numbers of the added lines in the new file."""
+        new = [line[:1] == "+" for line in self.lines if line[:1] in {"+", " "}]
+        return tuple(self.new_start + i for i, is_added in enumerate(new) if is_added)
+
+    @property
     def deleted(self) -> tuple[str, ...]:
         """The deleted lines without their prefix."""
         return tuple([line[1:] for line in self.lines if line[:1] == "-"])

@@ -24,6 +24,7 @@ from connectors.git.log import Choice, LogEntry, LoggedCommit, code_only_attribu
 from connectors.git.missing import commits_around_missing
 from connectors.git.ranges import diff_range, diff_staged
 from connectors.identity.author import Alias, Author, AuthorKind, Credit, Evidence, Label, Tier
+from connectors.identity.notes import REF, LineNote, NoteError, parse_note
 from connectors.identity.resolve import Resolver
 from connectors.ledger import DropReason, Ledger
 
@@ -145,7 +146,7 @@ class HistoryStream(Iterator[Contribution]):
         self._duplicates = DuplicateIndex.from_json(dict(since.duplicates)) if since else DuplicateIndex()
         self._generated = set(since.generated if since else ())
         self._credit = Credit(Label.UNDECLARED, "")
-        self._n_undecodable = 0
+        self._n_undecodable = self._n_bad_notes = 0
         self._is_done = False
         self._mailmap = f"mailmap.blob={tip}:.mailmap"  # git looks there by itself only in bare repositories
         self._contributions = self._walk()
@@ -245,27 +246,48 @@ class HistoryStream(Iterator[Contribution]):
     def _contributions_of(self, commit: LoggedCommit, choice: Choice) -> Iterator[Contribution]:
         patches, ledger = clean_patches(commit.patches, choice.file_reason)
         self._note_generated(commit.patches, patches)
-        kept = [self._contribution(commit.entry, p) for p in patches if self._is_own(p, ledger)]
+        note = self._line_note(commit.entry)
+        credited = [(patch, self._credit_of(commit.entry, patch, note)) for patch in patches]
+        kept = [
+            self._contribution(commit.entry, patch, credit)
+            for patch, credit in credited
+            if self._is_own(patch, credit, ledger)
+        ]
         if kept:
             ledger.keep(commits=1)
-            self.labels[self._credit.author, self._credit.label] += 1
+            self.labels.update({(found.author, found.credit.label) for found in kept if found.credit})
         self.ledger.add(commit.ledger)
         self.ledger.add(ledger)
         yield from kept
 
-    def _contribution(self, entry: LogEntry, patch: FilePatch) -> Contribution:
+    def _line_note(self, entry: LogEntry) -> LineNote | None:
+        if not entry.note:
+            return None
+        try:
+            return parse_note(entry.note)
+        except NoteError:
+            self._n_bad_notes += 1
+            return None
+
+    def _credit_of(self, entry: LogEntry, patch: FilePatch, note: LineNote | None) -> Credit:
+        """The commit's credit, unless a line note knows more of this file."""
+        if note is None:
+            return self._credit
+        added = [number for hunk in patch.hunks for number in hunk.added_numbers]
+        return self._resolver.credit_file(self._credit, entry.facts, note.attested(patch.path, added))
+
+    def _contribution(self, entry: LogEntry, patch: FilePatch, credit: Credit) -> Contribution:
         language = language_of(patch.path)
         assert language is not None  # the file rules let code through only
-        credit = self._credit
         return Contribution(
             entry.commit, credit.author, entry.authored_at, patch.path, language, patch.hunks, credit
         )
 
-    def _is_own(self, patch: FilePatch, ledger: Ledger) -> bool:
+    def _is_own(self, patch: FilePatch, credit: Credit, ledger: Ledger) -> bool:
         """Enter a patch into the ledger: as kept, or as a near-duplicate of another author's text."""
         lines = FileText.of(patch).added
         self._n_undecodable += "\ufffd" in "".join(lines)
-        if self._duplicates.claim(self._credit.author, lines):
+        if self._duplicates.claim(credit.author, lines):
             ledger.drop(DropReason.NEAR_DUPLICATE, len(lines), files=1)
             return False
         ledger.keep(len(lines), files=1)
@@ -296,6 +318,9 @@ class HistoryStream(Iterator[Contribution]):
         if self._n_undecodable:
             sentence = f"{self._n_undecodable} kept file changes hold bytes that are not UTF-8; "
             self.ledger.note(sentence + "those bytes were replaced by U+FFFD.")
+        if self._n_bad_notes:
+            sentence = f"{self._n_bad_notes} commits carry a note in {REF} that cannot be read; "
+            self.ledger.note(sentence + "they were credited as if they had none.")
         for email, names in self._resolver.people.shared_addresses().items():
             sentence = f"{len(names)} names share the address {email} ({', '.join(names[:4])}, ...): "
             self.ledger.note(sentence + "taken as one person; separate them in .mailmap if they are not.")

@@ -16,6 +16,7 @@ from connectors.filters import MAX_COMMIT_FILES, MAX_COMMIT_LINES, CommitText
 from connectors.git import HistoryError
 from connectors.git.command import DIFF_OPTIONS, Repository, Run
 from connectors.identity.author import Alias
+from connectors.identity.notes import REF
 from connectors.identity.resolve import CommitFacts
 from connectors.languages import code_patterns
 from connectors.ledger import DropReason, Ledger
@@ -25,13 +26,14 @@ MAX_STORED_LINES = 50_000  # lines of one commit held at once, deletions and con
 _TRAILERS = "%(trailers:only=true,unfold=true,separator=%x1e,key_value_separator=%x1f)"
 # a line of a patch never starts with NUL, so the first field tells a commit from a patch line
 _FORMAT = "--format=" + "".join(
-    f"%x00{f}" for f in ("%H", "%P", "%aN", "%aE", "%ad", "%s", _TRAILERS, "%b", "")
+    f"%x00{f}" for f in ("%H", "%P", "%aN", "%aE", "%ad", "%s", _TRAILERS, "%b", "%N", "")
 )
-_N_NULS = 9
+_N_NULS = 10
 LOG_OPTIONS = (
     "log",
     *DIFF_OPTIONS,
     _FORMAT,
+    f"--notes={REF}",
     "--date=raw",
     "--encoding=UTF-8",
     "--no-diff-merges",
@@ -41,7 +43,7 @@ LOG_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """A commit's header."""
+    """A commit's header. note: its line note (connectors.identity.notes), or ""."""
 
     commit: str
     parents: tuple[str, ...]
@@ -50,6 +52,7 @@ class LogEntry:
     subject: str
     trailers: tuple[tuple[str, str], ...]
     body: str
+    note: str = ""
 
     @property
     def facts(self) -> CommitFacts:
@@ -208,11 +211,12 @@ def _read_entry(feed: LineFeed) -> LogEntry:
     fields = "\n".join(lines).split("\0")
     if len(fields) != _N_NULS + 1 or fields[0]:
         raise DiffError(f"expected a commit's header, saw {lines[0][:60]!r}", feed.line_number)
-    _, commit, parents, name, email, date, subject, trailers, body, _ = fields
+    _, commit, parents, name, email, date, subject, trailers, body, note, _ = fields
     pairs = tuple(_trailer(item) for item in trailers.split("\x1e") if item)
     return LogEntry(
-        commit, tuple(parents.split()), Alias(name.strip(), email.strip()), _time(date), subject, pairs, body
-    )
+        commit, tuple(parents.split()), Alias(name.strip(), email.strip()), _time(date), subject, pairs, body,
+        note.strip("\n"),
+    )  # fmt: skip
 
 
 def _trailer(item: str) -> tuple[str, str]:

@@ -158,6 +158,16 @@ def match_trailer(key: str, value: str) -> tuple[Agent, Evidence] | None:
     return None
 
 
+def agent_of_tool(tool: str) -> Agent:
+    """The agent that goes by a tool's name; one that the table lacks gets a row of its own."""
+    for agent in agent_table().agents:
+        if tool in agent.tools or tool == agent.key:
+            return agent
+    key = re.sub(r"[^a-z0-9]+", "-", tool.lower()).strip("-") or "unknown"
+    nobody: frozenset[str] = frozenset()
+    return Agent(key, tool, (), nobody, nobody, frozenset(), nobody, nobody, nobody, ())
+
+
 def match_body(body: str) -> tuple[Agent, Evidence] | None:
     """The agent that a whole line of the commit message's body declares, if any."""
     if "enerated with" not in body:

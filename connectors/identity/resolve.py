@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from connectors.identity.agents import (
     NOREPLY,
     Agent,
+    agent_of_tool,
     is_mechanical,
     is_placeholder,
     match_alias,
@@ -26,6 +27,7 @@ from connectors.identity.agents import (
     parse_person,
 )
 from connectors.identity.author import Alias, Author, AuthorKind, Credit, Evidence, Label, Tier
+from connectors.identity.notes import Attested
 
 MANY_NAMES = 4  # distinct names on one address before the user is told
 
@@ -279,6 +281,23 @@ class Resolver:
             shown = f"{facts.author.name} <{facts.author.email}>"
             return Credit(Label.MECHANICAL, "", evidence=(Evidence("bot-name", shown, Tier.B),))
         return Credit(Label.UNDECLARED, self.people.key_of(facts.author))
+
+    def credit_file(self, credit: Credit, facts: CommitFacts, attested: Attested) -> Credit:
+        """Decide who is credited with one file's text, where a line note tells more than the commit does.
+
+        - agents' lines: ``assisted``, credited to the agent with most of them; such a file never trains
+          the person's own adapter, however few they are.
+        - people's lines and no agent's: ``human-declared``, credited to the git author.
+        - no attested line, or a commit that is not a person's: as the commit.
+        """
+        if credit.label in {Label.AGENT, Label.MECHANICAL} or not (attested.n_agent or attested.n_human):
+            return credit
+        n_lines = f"{attested.n_agent} of {attested.n_agent + attested.n_human} attested lines are agents'"
+        evidence = Evidence("line-note", n_lines, Tier.B)
+        if attested.n_agent:
+            found = [(agent_of_tool(tool), evidence) for tool, _ in attested.by_tool.most_common()]
+            return self._agent_credit(Label.ASSISTED, found, facts)
+        return Credit(Label.HUMAN_DECLARED, self.people.key_of(facts.author), evidence=(evidence,))
 
     def _agent_credit(self, label: Label, found: list[tuple[Agent, Evidence]], facts: CommitFacts) -> Credit:
         for agent, evidence in found:

@@ -387,3 +387,30 @@ def test_memory_stays_flat_as_history_grows(
         )
         peaks.append(int(run.stdout.split()[1]))
     assert peaks[1] - peaks[0] <= 8, peaks  # MiB
+
+
+def test_line_notes_tell_agents_files_from_typed_ones(sandbox: Sandbox):
+    commit = sandbox.commit("three", {"a.py": code(3), "b.py": code(3, "typed"), "c.py": code(3, "plain")})
+    sandbox.commit("unreadable", {"d.py": code(3, "later")}, JOHN)
+    facts = {
+        "schema_version": "authorship/3.0.0",
+        "sessions": {"s_1": {"agent_id": {"tool": "claude"}}},
+        "humans": {"h_1": {"author": "Jane Doe"}},
+    }
+    text = f"a.py\n  h_1 1-4\n  s_1::t_1 5-6\nb.py\n  h_1 1-6\n---\n{json.dumps(facts, indent=1)}"
+    who = {f"GIT_{role}_{what}": "x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    sandbox.git("notes", "--ref=ai", "add", "-m", text, commit, env=who)
+    sandbox.git("notes", "--ref=ai", "add", "-m", "hello", "HEAD", env=who)
+    sandbox.git("notes", "add", "-m", "of another kind", commit, env=who)
+    contributions, stream = read(sandbox.root)
+    found = {c.path: c for c in contributions}
+    labels = {path: c.credit.label for path, c in found.items() if c.credit}
+    assert labels == {
+        "a.py": Label.ASSISTED, "b.py": Label.HUMAN_DECLARED,
+        "c.py": Label.UNDECLARED, "d.py": Label.UNDECLARED,
+    }  # fmt: skip
+    assert (found["a.py"].author, found["b.py"].author) == ("agent:claude", "human:jane-doe")
+    assert found["a.py"].credit and found["a.py"].credit.requester == "human:jane-doe"
+    assert "2 of 6 attested lines" in found["a.py"].credit.evidence[0].text
+    assert stream.labels["human:jane-doe", Label.HUMAN_DECLARED] == 1
+    assert any("1 commits carry a note" in note for note in stream.ledger.notes)
