@@ -1,0 +1,188 @@
+"""Write EVALUATION.md and its figures: ``python -m service.flows.evaluation.page RESULT.json ...``.
+
+The results are those of ``routeprint eval MANIFEST --out FOLDER``. Nobody's name is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from fingerprint.evaluation.forest import Row, forest_svg
+from fingerprint.evaluation.novelty import DRIFT, FUSED, LAMBDA, NEIGHBOURS
+from fingerprint.evaluation.results import Evaluation, Figure
+
+FOLDER = Path(__file__).parents[3] / "fingerprint" / "evaluation"
+SHOWN_DETECTORS = (DRIFT, LAMBDA, FUSED, NEIGHBOURS, "perplexity of the base (control)")
+_PERSON = re.compile(r"human:[\w.@+-]+")
+
+
+def read_results(paths: Sequence[Path]) -> list[Evaluation]:
+    """Results with people numbered in order of appearance."""
+    return [Evaluation.model_validate_json(_nameless(path.read_text(encoding="utf-8"))) for path in paths]
+
+
+def _nameless(text: str) -> str:
+    numbers: dict[str, str] = {}
+    return _PERSON.sub(lambda found: numbers.setdefault(found[0], f"human:author {len(numbers) + 1}"), text)
+
+
+def kind_of(system: str) -> str:
+    """What a system reads, for its mark in a figure."""
+    if "control" in system or "null" in system or "of the base" in system:
+        return "control"
+    if "stacked" in system or "fused" in system:
+        return "fused"
+    is_text = system.startswith(("n-grams", "layout", "author trigrams", "compression", "stack of"))
+    return "text" if is_text else "routes"
+
+
+def render(found: Sequence[Evaluation]) -> str:
+    """The page, from its template and the results."""
+    template = (FOLDER / "evaluation.md.in").read_text(encoding="utf-8")
+    parts = {
+        "repositories": _table(found, _facts),
+        "attribution": _images(found, "attribution") + "\n\n" + _table(found, _attribution),
+        "contrasts": _table(found, _contrasts),
+        "detection": _images(found, "detection") + "\n\n" + _table(found, _detection),
+        "flagged": _table(found, _flagged),
+        "evidence": _table(found, _evidence),
+        "halves": _table(found, _halves),
+        "ablation": _table(found, _ablation),
+        "nulls": _table(found, _nulls),
+    }
+    return template.format(**parts)
+
+
+def figures(found: Sequence[Evaluation]) -> Iterator[tuple[str, str]]:
+    """(file name, SVG) of every repository: who wrote it, and is it the team's."""
+    for one in found:
+        for rows, kind, title in (
+            (one.attribution, "early", "read: the train slice"),
+            (one.refitted, "late", "read: all before the cut"),
+        ):
+            lines = [Row(r.system, kind_of(r.system), r.auroc) for r in rows if r.unit == "hunk"]
+            if lines:
+                lines.sort(key=lambda row: -(row.figure.value or 0))
+                name = f"{one.repository}: who wrote a later hunk, AUROC ({title})"
+                yield f"attribution-{one.repository}-{kind}.svg", forest_svg(name, lines)
+        against = [r for r in one.detection if r.against == one.foreign and r.unit == "commit"]
+        if against:
+            lines = [Row(r.system, kind_of(r.system), r.auroc) for r in against]
+            lines.sort(key=lambda row: -(row.figure.value or 0))
+            name = f"{one.repository}: {one.foreign}'s commits against its own later ones, AUROC"
+            yield f"detection-{one.repository}.svg", forest_svg(name, lines)
+
+
+_Rows = Callable[[Evaluation], Iterator[tuple[str, str]]]
+
+
+def _table(found: Sequence[Evaluation], rows_of: _Rows) -> str:
+    """One row a figure, one column a repository."""
+    columns = [dict(rows_of(one)) for one in found]
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    head = ["", *(one.repository for one in found)]
+    lines = [head, ["---"] * len(head)]
+    lines += [[name, *(column.get(name, "-") for column in columns)] for name in names]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _images(found: Sequence[Evaluation], start: str) -> str:
+    names = [name for name, _ in figures(found) if name.startswith(start)]
+    return "\n\n".join(f"![{name.removesuffix('.svg')}](figures/{name})" for name in names)
+
+
+def _facts(one: Evaluation) -> Iterator[tuple[str, str]]:
+    history, losses = one.history, one.losses
+    yield "foreign code", str(one.foreign)
+    yield "authors", str(len(losses.columns) if losses else 0)
+    yield "scored tokens an author", f"{history['budget_tokens']:,}"
+    before = sum(int(history[f"{part}_commits"] or 0) for part in ("train", "dev", "calibration"))
+    yield "commits before the cut", f"{before:,}"
+    yield "cut", str(history["test_from"])
+    yield "commits after it", f"{history['test_commits']:,}"
+    for name in ("base", "team", "reference"):
+        if losses is not None:
+            row = losses.values[losses.rows.index(name)]
+            yield f"dev loss, {name}, mean over authors", f"{sum(row) / len(row):.3f}"
+    if losses is not None:
+        yield "own adapter best of all authors'", f"{losses.n_diagonal_least} of {len(losses.columns)}"
+
+
+def _attribution(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for rows, suffix in ((one.attribution, ""), (one.refitted, ", refitted")):
+        for unit in ("hunk", "commit"):
+            for row in rows:
+                if row.unit == unit:
+                    yield f"{row.system}{suffix}, by {unit}", _figure(row.auroc)
+
+
+def _contrasts(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for row in one.contrasts:
+        if row.unit == "hunk":
+            yield f"{row.first} minus {row.second}", _figure(row.auroc, signed=True)
+
+
+def _detection(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for row in one.detection:
+        if row.system in SHOWN_DETECTORS:
+            who = "foreign repository" if row.against == one.foreign else row.against
+            yield f"{who}, by {row.unit}: {row.system}", _figure(row.auroc)
+
+
+def _flagged(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for row in one.flagged:
+        who = row.who.replace(f"{one.foreign}'s", "the foreign repository's")
+        if row.share is not None:
+            interval = f"{row.low:.3f}-{row.high:.3f}"
+            yield f"{who}, at {row.level:g}", f"{row.share:.3f} ({interval}), n = {row.n}"
+
+
+def _evidence(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for row in one.evidence:
+        if row.unit == "commit" and row.cllr is not None:
+            yield f"{row.system}: Cllr (at best)", f"{row.cllr:.3f} ({row.min_cllr:.3f})"
+
+
+def _halves(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for row in one.replication:
+        yield f"{row.reading}, {row.labels} authors", f"{row.auroc:.2f} / {row.top1:.2f}"
+
+
+def _ablation(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for row in one.ablation:
+        yield f"{row.n_routes} routes", f"{_figure(row.ratio)}, {row.agreement:.0%} as claimed"
+
+
+def _nulls(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for row in one.null_attribution:
+        if row.unit == "hunk":
+            yield row.system, _figure(row.auroc)
+
+
+def _figure(figure: Figure, *, signed: bool = False) -> str:
+    if figure.value is None:
+        return "-"
+    sign = "+" if signed else ""
+    value = f"{figure.value:{sign}.3f}"
+    if figure.low is None or figure.high is None:
+        return value
+    between = " to " if signed else "-"
+    return f"{value} ({figure.low:.3f}{between}{figure.high:.3f})"
+
+
+def main() -> None:
+    """Write the page and its figures beside the evaluation's code."""
+    parser = argparse.ArgumentParser(description="Write EVALUATION.md")
+    parser.add_argument("results", type=Path, nargs="+", help="NAME.json of routeprint eval --out")
+    found = read_results(parser.parse_args().results)
+    (FOLDER / "figures").mkdir(exist_ok=True)
+    for name, svg in figures(found):
+        (FOLDER / "figures" / name).write_text(svg, encoding="utf-8")
+    (FOLDER / "EVALUATION.md").write_text(render(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
