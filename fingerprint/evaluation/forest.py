@@ -56,7 +56,7 @@ def _range(figures: Sequence[Figure], chance: float) -> tuple[float, float]:
     return max(0.0, (min(ends) * 10) // 1 / 10), min(1.0, -((-max(ends) * 10) // 1) / 10)
 
 
-def _line(row: Row, y: float, x: Callable[[float], float]) -> str:
+def _line(row: Row, y: int, x: Callable[[float], float]) -> str:
     figure, colour = row.figure, COLOURS[row.kind]
     assert figure.value is not None
     interval, numbers = "", f"{figure.value:.3f}"
@@ -70,7 +70,7 @@ def _line(row: Row, y: float, x: Callable[[float], float]) -> str:
     )
 
 
-def _mark(kind: str, x: float, y: float) -> str:
+def _mark(kind: str, x: float, y: int) -> str:
     colour = COLOURS[kind]
     if kind == "routes":
         return f'<circle cx="{x:.1f}" cy="{y}" r="4.5" fill="{colour}"/>'

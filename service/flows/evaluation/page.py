@@ -40,9 +40,12 @@ def kind_of(system: str) -> str:
 
 
 def render(found: Sequence[Evaluation]) -> str:
-    """The page, from its template and the results."""
-    template = (FOLDER / "evaluation.md.in").read_text(encoding="utf-8")
+    """The page: the template and what we read in the figures, with the figures."""
+    template, summary = (
+        (FOLDER / name).read_text(encoding="utf-8") for name in ("evaluation.md.in", "summary.md.in")
+    )
     parts = {
+        "summary": summary.strip(),
         "repositories": _table(found, _facts),
         "attribution": _images(found, "attribution") + "\n\n" + _table(found, _attribution),
         "contrasts": _table(found, _contrasts),

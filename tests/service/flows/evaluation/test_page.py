@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fingerprint.evaluation.results import (
+    AuthorRow,
+    DetectionRow,
+    Evaluation,
+    Figure,
+    FlaggedRow,
+    LossMatrix,
+    SystemRow,
+)
+from service.flows.evaluation.page import figures, kind_of, read_results, render
+
+NAME = "human:jane-doe"
+
+
+def system(name: str, value: float, unit: str = "hunk") -> SystemRow:
+    area = Figure(value=value, low=value - 0.03, high=value + 0.03)
+    return SystemRow(
+        system=name, unit=unit, n=10, n_authors=2, auroc=area, balanced=area, top3=None, eer=None
+    )
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    slices = {f"{part}_commits": 10 for part in ("train", "dev", "calibration", "test")}
+    found = Evaluation(
+        repository="one", foreign="two", setting={},
+        history=slices | {"budget_tokens": 5, "test_from": "2025"},
+        authors=(AuthorRow(author=NAME, samples_before=1, commits_before=1, test_samples=1, test_commits=1,
+                           reason=""),),
+        losses=LossMatrix(rows=("base", "team", "reference", NAME), columns=(NAME,),
+                          values=((2.0,), (1.5,), (1.6,), (1.4,)), n_diagonal_least=1),
+        attribution=(system("n-grams (B1)", 0.6), system("routes, scan summed", 0.5)),
+        refitted=(system("n-grams (B1)", 0.7),),
+        detection=(DetectionRow(system="Lambda_team per token (ALM)", against="two", unit="commit", n_team=1,
+                                n_strangers=1, auroc=Figure(value=0.9), tpr_at_1=None, tpr_at_5=None),),
+        flagged=(FlaggedRow(who="two's commits", level=0.05, n_flagged=1, n=2, share=0.5, low=0.1,
+                            high=0.9),),
+        notes=(f"{NAME}: left out",),
+    )  # fmt: skip
+    path = tmp_path / "one.json"
+    path.write_text(found.model_dump_json())
+    return path
+
+
+def test_the_page_holds_every_figure_and_nobodys_name(result: Path) -> None:
+    found = read_results([result])
+    page = render(found)
+    assert "jane" not in page and found[0].authors[0].author == "human:author 1"
+    assert "| n-grams (B1), refitted, by hunk | 0.700 (0.670-0.730) |" in page
+    assert "| foreign repository, by commit: Lambda_team per token (ALM) | 0.900 |" in page
+    assert "| the foreign repository's commits, at 0.05 | 0.500 (0.100-0.900), n = 2 |" in page
+    drawn = dict(figures(found))
+    assert set(drawn) == {"attribution-one-early.svg", "attribution-one-late.svg", "detection-one.svg"}
+    assert all(f"figures/{name}" in page for name in drawn)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("n-grams (B1)", "text"), ("stack of B1-B4 (B6)", "text"), ("routes, shared site weights", "routes"),
+        ("per-author perplexity (B7, ALM)", "routes"), ("B6 + routes, stacked", "fused"),
+        ("Lambda_team and n-grams (B5), fused", "fused"), ("perplexity of the base (control)", "control"),
+        ("hidden states of the base (B8)", "control"), ("drift v1, by the rule chosen on dev", "routes"),
+    ],
+)  # fmt: skip
+def test_systems_are_marked_by_what_they_read(name: str, kind: str) -> None:
+    assert kind_of(name) == kind
