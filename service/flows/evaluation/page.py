@@ -1,6 +1,7 @@
-"""Write EVALUATION.md and its figures: ``python -m service.flows.evaluation.page RESULT.json ...``.
+"""Write EVALUATION.md and its figures: ``python -m service.flows.evaluation.page [RESULT.json ...]``.
 
-The results are those of ``routeprint eval MANIFEST --out FOLDER``. Nobody's name is kept.
+New results are those of ``routeprint eval MANIFEST --out FOLDER``; they join the ones kept beside the page or
+replace the same repository's. Nobody's name is kept.
 """
 
 from __future__ import annotations
@@ -19,9 +20,20 @@ SHOWN_DETECTORS = (DRIFT, LAMBDA, FUSED, NEIGHBOURS, "perplexity of the base (co
 _PERSON = re.compile(r"human:[\w.@+-]+")
 
 
-def read_results(paths: Sequence[Path]) -> list[Evaluation]:
-    """Results with people numbered in order of appearance."""
-    return [Evaluation.model_validate_json(_nameless(path.read_text(encoding="utf-8"))) for path in paths]
+def keep(paths: Sequence[Path], folder: Path) -> None:
+    """Copy results into a folder by the repository's name, people numbered in order of appearance."""
+    folder.mkdir(exist_ok=True)
+    for path in paths:
+        found = Evaluation.model_validate_json(_nameless(path.read_text(encoding="utf-8")))
+        (folder / f"{found.repository}.json").write_text(found.model_dump_json() + "\n", encoding="utf-8")
+
+
+def read_results(folder: Path) -> list[Evaluation]:
+    """Every kept result, by name."""
+    return [
+        Evaluation.model_validate_json(path.read_text(encoding="utf-8"))
+        for path in sorted(folder.glob("*.json"))
+    ]
 
 
 def _nameless(text: str) -> str:
@@ -179,8 +191,9 @@ def _figure(figure: Figure, *, signed: bool = False) -> str:
 def main() -> None:
     """Write the page and its figures beside the evaluation's code."""
     parser = argparse.ArgumentParser(description="Write EVALUATION.md")
-    parser.add_argument("results", type=Path, nargs="+", help="NAME.json of routeprint eval --out")
-    found = read_results(parser.parse_args().results)
+    parser.add_argument("results", type=Path, nargs="*", help="NAME.json of routeprint eval --out")
+    keep(parser.parse_args().results, FOLDER / "results")
+    found = read_results(FOLDER / "results")
     (FOLDER / "figures").mkdir(exist_ok=True)
     for name, svg in figures(found):
         (FOLDER / "figures" / name).write_text(svg, encoding="utf-8")

@@ -13,7 +13,7 @@ from fingerprint.evaluation.results import (
     LossMatrix,
     SystemRow,
 )
-from service.flows.evaluation.page import figures, kind_of, read_results, render
+from service.flows.evaluation.page import figures, keep, kind_of, read_results, render
 
 NAME = "human:jane-doe"
 
@@ -49,7 +49,9 @@ def result(tmp_path: Path) -> Path:
 
 
 def test_the_page_holds_every_figure_and_nobodys_name(result: Path) -> None:
-    found = read_results([result])
+    keep([result], result.parent / "kept")
+    assert "jane" not in (result.parent / "kept" / "one.json").read_text()
+    found = read_results(result.parent / "kept")
     page = render(found)
     assert "jane" not in page and found[0].authors[0].author == "human:author 1"
     assert "| n-grams (B1), refitted, by hunk | 0.700 (0.670-0.730) |" in page
