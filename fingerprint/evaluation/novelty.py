@@ -6,7 +6,7 @@ novelty is one number a text, larger for more foreign.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,9 @@ from jaxtyping import Float
 from fingerprint.config import Combination, DriftConfig
 from fingerprint.drift.calibrate import choose_cell, conformal_p_value, flagged_share
 from fingerprint.evaluation.baselines import NgramClassifier, NgramNeighbours
-from fingerprint.evaluation.results import FlaggedRow
+from fingerprint.evaluation.metrics import bag_commits
+from fingerprint.evaluation.results import DetectionRow, FlaggedRow
+from fingerprint.evaluation.tables import Detection
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Passage
@@ -27,6 +29,8 @@ from fingerprint.signature import TeamSignature
 LEVELS = (0.05, 0.1)
 UNITS = ("commit", "hunk")
 """What is told apart: a whole commit, or the added lines of one of its files."""
+LEAST_BAGS = 5
+"""Fewer bags of ten commits on a side say nothing of an AUROC."""
 LAMBDA = "Lambda_team per token (ALM)"
 DRIFT = "drift v1, by the rule chosen on dev"
 NEIGHBOURS = "n-grams, nearest five (B5)"
@@ -199,6 +203,31 @@ def drift_novelty(measures: Measures, signature: TeamSignature) -> dict[str, Nov
         DRIFT: statistics.score(normaliser.combination),
         **{f"drift, rule {rule}": statistics.score(rule) for rule in others},
     }
+
+
+def bag_rows(
+    against: str, sides: tuple[Texts, Texts],
+    novelty: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], n_draws: int,
+) -> Iterator[DetectionRow]:  # fmt: skip
+    """Rows for bags of ten commits of one author each; none where a side has too few bags.
+
+    Args:
+        sides: commits of the team and of the strangers. novelty: [n] of either's, by system.
+    """
+    bags = [
+        bag_commits(
+            np.column_stack(list(values.values())),
+            np.unique([own[0].author for own in texts.passages], return_inverse=True)[1],
+            texts.commits,
+        )[0]
+        for texts, values in zip(sides, novelty, strict=True)
+    ]
+    if min(map(len, bags)) < LEAST_BAGS:
+        return
+    team, strangers = (tuple(map(str, range(len(side)))) for side in bags)
+    judge = Detection(against, "ten commits", team, strangers, n_draws)
+    for column, name in enumerate(novelty[0]):
+        yield judge.judge(name, bags[0][:, column], bags[1][:, column])
 
 
 def commit_p_values(measures: Measures, signature: TeamSignature, config: DriftConfig) -> Novelty:

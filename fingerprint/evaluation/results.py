@@ -160,7 +160,8 @@ class DetectionRow(_Frozen):
     """Telling strangers' texts from the team's own later ones.
 
     Attributes:
-        against: who the strangers are. unit: "commit", or "hunk" (one file of one commit).
+        against: who the strangers are. unit: "commit", "hunk" (one file of one commit) or "ten commits" (a
+            bag of one author's).
         auroc: chance that a stranger's text looks more foreign. tpr_at_1, tpr_at_5: strangers' texts found
             at so many per cent of the team's own flagged, thresholds taken on the test texts themselves.
     """

@@ -105,8 +105,8 @@ class Detection:
     """Two sides that every system is asked to tell apart.
 
     Attributes:
-        against: who the strangers are. unit: "commit" or "hunk". team, strangers: the commit of each text,
-            the cluster of the intervals. n_draws: bootstrap draws.
+        against: who the strangers are. unit: "commit", "hunk" or "ten commits". team, strangers: the commit
+            of each text (its own number for a bag), the cluster of the intervals. n_draws: bootstrap draws.
     """
 
     against: str

@@ -22,6 +22,7 @@ from fingerprint.evaluation.novelty import (
     SizeTrend,
     Texts,
     added_texts,
+    bag_rows,
     commit_p_values,
     drift_novelty,
     exchangeable_shares,
@@ -119,8 +120,11 @@ def _rows(
             )
             continue
         judge = Detection(strangers.name, unit, team.commits, others.commits, setup.config.n_draws)
-        novelty = _novelty(setup, signature, team, unit), _novelty(setup, signature, others, unit)
+        trend = _past_trend(setup, unit)
+        novelty = _novelty(setup, signature, team, trend), _novelty(setup, signature, others, trend)
         yield from (judge.judge(name, novelty[0][name], novelty[1][name]) for name in novelty[0])
+        if unit == "commit":
+            yield from bag_rows(strangers.name, (team, others), novelty, setup.config.n_draws)
 
 
 def _same_months(team: Texts, others: Texts) -> tuple[Texts, Texts]:
@@ -133,12 +137,12 @@ def _same_months(team: Texts, others: Texts) -> tuple[Texts, Texts]:
     return team.take(kept[0]), others.take(kept[1])
 
 
-def _novelty(setup: Setup, signature: TeamSignature, texts: Texts, unit: str) -> dict[str, np.ndarray]:
+def _novelty(setup: Setup, signature: TeamSignature, texts: Texts, trend: SizeTrend) -> dict[str, np.ndarray]:
     """Every system's novelty of the texts."""
     passages = Corpus(tuple(passage for own in texts.passages for passage in own)).digest
     ngrams = _ngram_novelty(setup, "n-grams of texts", texts.added, passages=passages)
     normaliser = Normaliser.of_team(signature)
-    fused = fused_novelty(texts, ngrams[NEIGHBOURS], _past_trend(setup, unit), normaliser)
+    fused = fused_novelty(texts, ngrams[NEIGHBOURS], trend, normaliser)
     return drift_novelty(texts.measures, signature) | {FUSED: fused} | perplexity_novelty(texts) | ngrams
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from fingerprint.evaluation.novelty import (
     SizeTrend,
     Texts,
     added_texts,
+    bag_rows,
     commit_p_values,
     drift_novelty,
     exchangeable_shares,
@@ -170,6 +173,23 @@ def test_two_views_together_tell_more_than_either() -> None:
     fused = auroc(np.concatenate(found)[labels == 1], np.concatenate(found)[labels == 0])
     routes = auroc(normaliser.low_log_ratio(theirs), normaliser.low_log_ratio(own))
     assert fused > max(routes, auroc(lexical[300:], lexical[:300])) + 0.02
+
+
+def test_bags_of_one_author_tell_more_than_single_commits() -> None:
+    rng = np.random.default_rng(5)
+    n = 125
+    authors = [f"author {i % 2}" for i in range(n)]  # 63 and 62 commits: six bags each
+    sides = tuple(
+        Texts(tuple((replace(some_passage(f"c{i}"), author=authors[i]),) for i in range(n)),
+              tuple(f"c{i}" for i in range(n)), draw(n, rng), {})
+        for _ in range(2)
+    )  # fmt: skip
+    novelty = {"weak": rng.normal(0, 1, n)}, {"weak": rng.normal(0.8, 1, n)}
+    (row,) = bag_rows("them", (sides[0], sides[1]), novelty, 50)
+    assert (row.unit, row.n_team, row.n_strangers) == ("ten commits", 12, 12)
+    assert (row.auroc.value or 0) > auroc(novelty[1]["weak"], novelty[0]["weak"]) + 0.1
+    few = sides[0].take(np.arange(40)), {"weak": novelty[0]["weak"][:40]}
+    assert not list(bag_rows("them", (few[0], sides[1]), (few[1], novelty[1]), 50))
 
 
 def test_added_text_is_gathered_by_commit_and_by_file() -> None:
