@@ -110,7 +110,7 @@ class RateShiftConfig(_Frozen):
     false_discoveries: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Largest expected share of false discoveries among the latents called changed."""
     n_flips: Count = 9_999
-    """Sign patterns drawn; no p-value is below 1 / (n_flips + 1)."""
+    """Sign patterns drawn for every latent; the most extreme get as many more as the correction needs."""
     n_draws: Count = 1_000
     """Bootstrap draws of the intervals."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -124,10 +124,10 @@ class RateShiftConfig(_Frozen):
 
     @classmethod
     def tiny(cls) -> RateShiftConfig:
-        """Thousands of latents: seconds."""
+        """The embedded base: windows of the length it was trained at."""
         return cls()
 
     @classmethod
     def full(cls) -> RateShiftConfig:
-        """Tens of thousands of latents: a single changed one still passes the correction."""
-        return cls(n_flips=99_999, window_tokens=1024, batch_tokens=16_384)
+        """Qwen2.5-Coder on a GPU: longer windows and larger batches."""
+        return cls(window_tokens=1024, batch_tokens=16_384)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fingerprint.adapters.checkpoint import RunState, resume, save_checkpoint
@@ -211,7 +211,7 @@ def _step(run: _Run, x: Float[Tensor, "n d"], config: SaeConfig) -> float:
     return float(fvu.detach())
 
 
-def _count_silence(silent: Tensor, fired: Tensor, n_tokens: int) -> None:
+def _count_silence(silent: Int[Tensor, " m"], fired: Int[Tensor, " f"], n_tokens: int) -> None:
     """Add a batch's tokens to every latent's silence, and end that of those that fired."""
     silent += n_tokens
     silent[fired] = 0
