@@ -29,7 +29,7 @@ class LatentShift(_Frozen):
         p_value: two-sided, by flipping signs of whole clusters. q_value: adjusted over the tested latents.
         start_mean, end_mean: activation given firing, in units of the scaled input; None without a firing.
         is_changed: q_value within the rate of false discoveries.
-        null_low, null_high: range of the null adapters' log-ratios; None without any.
+        null_low, null_high: range of the null adapters' log-ratios; None where there are fewer than two.
     """
 
     latent: int
@@ -62,7 +62,7 @@ class ShiftSummary(_Frozen):
 
     Attributes:
         n_tested: latents above the floors. n_changed: of these, changed.
-        n_beyond: changed and outside the band of the (other) null adapters; None where there is no band.
+        n_beyond: changed and outside the band of the (other) null adapters; None with fewer than two of them.
         median, high: of the tested latents' |log-ratios|, the median and the 99th percentile.
         divergence: Jensen-Shannon divergence of the two states' firings over latents, bits, 0 to 1.
     """
@@ -121,6 +121,16 @@ class RateShift(_Frozen):
         medians = [null.median for null in self.nulls]
         return (
             f"{own} {len(self.nulls)} null adapters: {min(changed)} to {max(changed)} changed, median "
-            f"{min(medians):.3f} to {max(medians):.3f}. {shift.n_beyond} changed latents lie outside "
-            "what the nulls do to them: a band, not a p-value."
+            f"{min(medians):.3f} to {max(medians):.3f}. {self._beyond}"
         )
+
+    @property
+    def _beyond(self) -> str:
+        """What lies outside the band of the nulls, beside how often that happens to a null."""
+        if self.shift.n_beyond is None:
+            return "One null adapter spans no band."
+        own = f"{self.shift.n_beyond} changed latents lie outside what the nulls do to them"
+        others = [null.n_beyond for null in self.nulls if null.n_beyond is not None]
+        if not others:
+            return f"{own}; two nulls are too few to say how many of a third's would: a band, not a p-value."
+        return f"{own}, {min(others)} to {max(others)} of a null's outside the others: a band, not a p-value."

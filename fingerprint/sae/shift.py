@@ -19,6 +19,9 @@ from fingerprint.sae.config import RateShiftConfig
 from fingerprint.sae.report import LatentShift, RateShift, ShiftSummary
 from fingerprint.sae.residual import block_name, read_residual
 
+LEAST_IN_BAND = 2
+"""Null adapters a band needs: nearly everything lies outside a single one."""
+
 
 class UnstableReadingError(FingerprintError):
     """The same state, read twice, fired differently: no shift can be told from noise."""
@@ -147,9 +150,9 @@ def _cluster(passage: Passage, config: RateShiftConfig) -> str:
 def _compare(
     firings: PairedFirings, nulls: Sequence[PairedFirings], config: RateShiftConfig
 ) -> tuple[ShiftSummary, tuple[LatentShift, ...]]:
-    """One comparison, its latents beside the band of the nulls."""
+    """One comparison, its latents beside the band of the nulls; a single null spans none."""
     latents = compare_firings(firings, config)
-    if not nulls:
+    if len(nulls) < LEAST_IN_BAND:
         return summarise(firings, latents), latents
     ratios = np.stack([null.log_ratios for null in nulls])
     low, high = ratios.min(0), ratios.max(0)

@@ -102,8 +102,21 @@ def test_nulls_stand_beside_the_adapter_and_each_other(routed, tiny_sae):
     # an adapter that is one of the nulls lies within their band, whatever it changes
     same = measure_rate_shift(replace(pair, end=nulls[0]), tiny_sae, TEXT, nulls=nulls, config=CONFIG)
     assert same.shift.n_beyond == 0
-    alone = measure_rate_shift(pair, tiny_sae, TEXT, nulls=nulls[:1], config=CONFIG)
-    assert [null.n_beyond for null in alone.nulls] == [None]
+    assert "of a null's outside the others" in found.statement
+    assert all(null.n_beyond is not None for null in found.nulls)
+
+
+def test_one_null_spans_no_band_and_two_none_for_each_other(routed, tiny_sae):
+    nulls = [state_of(routed, seed, 0.02) for seed in (1, 2)]
+    pair = ModelPair(routed, routed.zero_weights(), state_of(routed, 0, 0.3))
+    one = measure_rate_shift(pair, tiny_sae, TEXT, nulls=nulls[:1], config=CONFIG)
+    assert one.is_controlled and one.shift.n_beyond is None
+    assert "spans no band" in one.statement
+    assert {shift.null_low for shift in one.latents} == {None}
+    two = measure_rate_shift(pair, tiny_sae, TEXT, nulls=nulls, config=CONFIG)
+    assert two.shift.n_beyond is not None
+    assert [null.n_beyond for null in two.nulls] == [None, None]
+    assert "too few" in two.statement
 
 
 def test_it_comes_back_from_json(routed, tiny_sae):
