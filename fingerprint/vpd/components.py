@@ -57,6 +57,17 @@ class Site:
         """What the rank of M cannot exceed."""
         return min(self.matrix.shape) if self.edit is None else self.edit.down.shape[0]
 
+    def singular_terms(
+        self,
+    ) -> tuple[Float[Tensor, "o k"], Float[Tensor, " k"], Float[Tensor, "k i"]]:
+        """(left, strengths, right) of M in double precision; an edit's through its factors."""
+        if self.edit is None:
+            return torch.linalg.svd(self.matrix.detach().cpu().double(), full_matrices=False)
+        left, left_factor = torch.linalg.qr(self.edit.up.detach().cpu().double())
+        right, right_factor = torch.linalg.qr(self.edit.down.detach().cpu().double().T)
+        inner, strengths, outer = torch.linalg.svd(left_factor @ right_factor.T)
+        return left @ inner, strengths, outer @ right.T
+
     def apply_matrix(self, x: Float[Tensor, "*b i"], y: Float[Tensor, "*b o"]) -> Float[Tensor, "*b o"]:
         """M x, given the module's output y; a whole site needs no product for it."""
         if self.edit is not None:
@@ -194,31 +205,31 @@ def count_components(site: Site, n_components: int | None, per_rank: float) -> i
 
 
 def gaussian_start(
-    matrix: Float[Tensor, "o i"], n_components: int, generator: torch.Generator
+    site: Site, n_components: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "i c"], Float[Tensor, "c o"]]:
     """V with entries of variance 1 / d_in, U of variance 1 / C, whatever the matrix."""
-    d_out, d_in = matrix.shape
+    d_out, d_in = site.linear.weight.shape
     V = torch.randn(d_in, n_components, generator=generator) / d_in**0.5
     U = torch.randn(n_components, d_out, generator=generator) / n_components**0.5
-    return V.to(matrix.device), U.to(matrix.device)
+    return V.to(site.linear.weight.device), U.to(site.linear.weight.device)
 
 
 def svd_start(
-    matrix: Float[Tensor, "o i"], n_components: int, generator: torch.Generator
+    site: Site, n_components: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "i c"], Float[Tensor, "c o"]]:
     """The best approximation of rank C, its halves turned against each other by one random rotation.
 
     V U = M^T where C reaches the rank; the rotation keeps training from being anchored to the singular
     vectors, which are arbitrary among equal strengths. Spare components (C above d) share the same span.
     """
-    left, strengths, right = torch.linalg.svd(matrix.detach().cpu().double(), full_matrices=False)
+    left, strengths, right = site.singular_terms()
     rank = min(n_components, len(strengths))
     root = strengths[:rank].sqrt()
     square = torch.randn(n_components, n_components, generator=generator, dtype=torch.float64)
     turn = torch.linalg.qr(square).Q[:rank]
     V = (right[:rank].T * root) @ turn
     U = turn.T @ (root[:, None] * left[:, :rank].T)
-    return V.float().to(matrix.device), U.float().to(matrix.device)
+    return V.float().to(site.linear.weight.device), U.float().to(site.linear.weight.device)
 
 
 def start_components(
@@ -231,5 +242,5 @@ def start_components(
     U: dict[str, Tensor] = {}
     for name, site in sites.items():
         count = count_components(site, n_components, per_rank)
-        V[name], U[name] = start(site.matrix.detach().float(), count, generator)
+        V[name], U[name] = start(site, count, generator)
     return Components(sites, V, U)

@@ -39,6 +39,10 @@ class VpdConfig(BaseModel):
     gate_bias: float = 0.5
     """Logits at the start: gates clamped from the start get a hundredth of the gradient and can die."""
 
+    rows: Count = 8
+    """Rows of a batch of text; sources persist for each."""
+    row_tokens: Annotated[int, Field(gt=2)] = 128
+    """Longest row of text."""
     steps: Count = 2_000
     """Optimiser steps."""
     learning_rate: Positive = 1e-3
@@ -135,6 +139,8 @@ class VpdConfig(BaseModel):
             gate_width=512,
             gate_layers=4,
             gate_heads=8,
+            rows=16,
+            row_tokens=1_024,
             steps=2_000,
             learning_rate=3e-4,
             autocast=True,

@@ -16,6 +16,7 @@ from fingerprint.vpd.components import Components, Masks, observed
 from fingerprint.vpd.config import VpdConfig
 from fingerprint.vpd.gates import GatingNetwork, leaky_lower
 from fingerprint.vpd.masks import draw_sources, masks_from, step_generator
+from fingerprint.vpd.objective import precision
 from fingerprint.vpd.targets import Target
 from fingerprint.vpd.verdict import Watch
 
@@ -114,19 +115,20 @@ class Examiner:
 
     @torch.no_grad()
     def _observe(self, gates: GatingNetwork, batch: Any) -> _HeldOut:
-        with observed(self.target.sites) as inputs:
+        with precision(self.target, self.config), observed(self.target.sites) as inputs:
             clean = self.target.run(batch)
-        return _HeldOut(batch, clean, leaky_lower(gates(inputs)))
+            return _HeldOut(batch, clean, leaky_lower(gates(inputs)))
 
     @torch.no_grad()
     def distances(self, masks_of: Callable[[_HeldOut], Masks]) -> tuple[float, float]:
         """(mean distance to the target, mean task loss) under masks."""
         distance, loss = 0.0, 0.0
         for part in self.held_out:
-            with self.components.masked(masks_of(part)):
-                outputs = self.target.run(part.batch)
-            distance += float(self.target.distance(part.clean, outputs).sum())
-            loss += self.target.task_loss(outputs, part.batch) * len(part.clean)
+            with precision(self.target, self.config):
+                with self.components.masked(masks_of(part)):
+                    outputs = self.target.run(part.batch)
+                distance += float(self.target.distance(part.clean, outputs).sum())
+                loss += self.target.task_loss(outputs, part.batch) * len(part.clean)
         return distance / self.n_positions, loss / self.n_positions
 
     def kinds(self) -> dict[str, Callable[[_HeldOut], Masks]]:
@@ -156,19 +158,26 @@ class Examiner:
             "zero": lambda _: constant(0.0, 0.0),
         }
 
-    def attacked(self, n_steps: int) -> float:
-        """Mean distance under a fresh adversary, the same start every time."""
+    def attacked(self, ladder: Sequence[int]) -> dict[int, float]:
+        """Mean distance under a fresh adversary after so many steps each, from the same start every time."""
         generator = step_generator(self.target.device, self.config.seed, _ATTACK_SEED)
-        start = draw_sources(self.components, (), generator)
-        sources = attack(self._gradient, start, n_steps, self.config.pgd_step)
-        return self.distances(lambda part: masks_from(self.components, part.gates, sources))[0]
+        sources, done = draw_sources(self.components, (), generator), 0
+        found: dict[int, float] = {}
+        for n_steps in sorted(ladder):
+            sources, done = attack(self._gradient, sources, n_steps - done, self.config.pgd_step), n_steps
+            found[n_steps] = self.distances(
+                lambda part, s=sources: masks_from(self.components, part.gates, s)
+            )[0]
+        return found
 
     def _gradient(self, sources: Float[Tensor, " cl"]) -> Float[Tensor, " cl"]:
         total = torch.zeros_like(sources)
         for part in self.held_out:
             leaf = sources.clone().requires_grad_(True)
-            with torch.enable_grad(), self.components.masked(masks_from(self.components, part.gates, leaf)):
-                distance = self.target.distance(part.clean, self.target.run(part.batch)).sum()
+            with torch.enable_grad(), precision(self.target, self.config):
+                with self.components.masked(masks_from(self.components, part.gates, leaf)):
+                    outputs = self.target.run(part.batch)
+                distance = self.target.distance(part.clean, outputs).sum()
                 total += torch.autograd.grad(distance, [leaf])[0]
         return total
 
@@ -181,7 +190,8 @@ class Examiner:
         kinds = self.kinds()
         off, zero, stochastic = (self.distances(kinds[k])[0] for k in ("delta off", "zero", "stochastic"))
         share = float((self.counted_gates() > 0.5).float().mean())
-        return Watch(step, off, zero, stochastic, self.attacked(WATCHED_ATTACK), share)
+        attack20 = self.attacked((WATCHED_ATTACK,))[WATCHED_ATTACK]
+        return Watch(step, off, zero, stochastic, attack20, share)
 
     def measure(self) -> Metrics:
         """Everything."""
@@ -191,7 +201,7 @@ class Examiner:
             self.n_positions,
             {kind: distance for kind, (distance, _) in found.items()},
             {"target": target, **{kind: loss for kind, (_, loss) in found.items()}},
-            {n: self.attacked(n) for n in self.config.pgd_steps},
+            self.attacked(self.config.pgd_steps),
             self._site_metrics(),
         )
 

@@ -60,6 +60,11 @@ class StepLosses:
     total: float
 
 
+def precision(target: Target, config: VpdConfig) -> torch.autocast:
+    """The precision of a run's matrix products, in training and in the metrics alike."""
+    return torch.autocast(target.device.type, torch.bfloat16, enabled=config.autocast)
+
+
 class Objective:
     """The losses of a decomposition; holds no state of training."""
 
@@ -71,13 +76,13 @@ class Objective:
     @torch.no_grad()
     def observe(self, batch: Any) -> Clean:
         """Phase 1: the clean pass."""
-        with observed(self.target.sites) as inputs, self._precision():
+        with observed(self.target.sites) as inputs, precision(self.target, self.config):
             outputs = self.target.run(batch)
         return Clean(batch, outputs, inputs, self.target.counted(batch))
 
     def gates(self, clean: Clean) -> Gates:
         """Phase 2: gates from the clean inputs, through which alone gradients reach the network."""
-        with self._precision():
+        with precision(self.target, self.config):
             z = self.network(clean.inputs)
         return Gates(leaky_lower(z), leaky_upper(z))
 
@@ -125,13 +130,10 @@ class Objective:
         return masks_from(self.components, gates, sources, chosen=chosen, mask_delta=self.config.mask_delta)
 
     def _distance(self, clean: Clean, masks: Masks) -> Float[Tensor, ""]:
-        with self._precision():
+        with precision(self.target, self.config):
             with self.components.masked(masks):
                 outputs = self.target.run(clean.batch)
             return self.target.distance(clean.outputs, outputs).mean()
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.target.device.type, torch.bfloat16, enabled=self.config.autocast)
 
 
 def total_loss(config: VpdConfig, terms: Sequence[Float[Tensor, ""]]) -> tuple[Float[Tensor, ""], StepLosses]:

@@ -46,15 +46,25 @@ def gates_at(found: Decomposition, target: Target, batch: Float[Tensor, "n d"]) 
     return found.components.by_site(leaky_lower(found.gates(inputs)))
 
 
+def alive_components(found: Decomposition, name: str) -> tuple[Float[Tensor, "i c"], Float[Tensor, "c o"]]:
+    """V and U of a site's alive components, strongest gate first."""
+    site, index = found.metrics.sites[name], list(found.components.sites).index(name)
+    alive = list(site.order[: site.n_alive])
+    return found.components.V[index].detach()[:, alive], found.components.U[index].detach()[alive]
+
+
 def column_match(
     V: Float[Tensor, "n c"], U: Float[Tensor, "c h"], W: Float[Tensor, "h n"]
 ) -> tuple[float, float]:
     """(MMCS, ML2R) of W's columns: mean largest cosine to a component's same column, and norm ratio there.
 
     Component c has the column U_c V_c[n]; both figures are 1 when each column of W is one component's
-    (Bushnaq et al. 2025).
+    (Bushnaq et al. 2025). Give it alive components only: in two dimensions a dead one of any small norm
+    points along some column by chance, and then ML2R is its.
     """
-    columns = V.detach()[:, :, None] * U.detach()[None]  # [n, c, h]
+    if not V.shape[1]:
+        return 0.0, 0.0
+    columns = V[:, :, None] * U[None]  # [n, c, h]
     cosines = F.cosine_similarity(columns, W.T[:, None].expand_as(columns), dim=-1, eps=1e-12)
     best = cosines.max(1)
     norms = columns.norm(dim=-1).gather(1, best.indices[:, None])[:, 0] / W.norm(dim=0)

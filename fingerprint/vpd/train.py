@@ -72,6 +72,9 @@ def decompose(
 ) -> Decomposition:
     """Train components and gates on a target.
 
+    Where torch.distributed is initialised, every worker calls it with data and a checkpoint of its own, and
+    the same target and config; gradients and frequencies are pooled.
+
     Args:
         checkpoint: file written every 30 s and resumed from when it exists; removed at the end. A resumed
             run gives the result of an unbroken one.

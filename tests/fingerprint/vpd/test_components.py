@@ -160,20 +160,34 @@ def test_one_component_on_is_rank_one(chain, components, x):
     assert torch.linalg.matrix_rank(out) == 1
 
 
+def whole(matrix: torch.Tensor) -> Site:
+    linear = nn.Linear(matrix.shape[1], matrix.shape[0], bias=False).requires_grad_(False)
+    linear.weight.copy_(matrix)
+    return Site(linear)
+
+
+def test_singular_terms_of_an_edit_come_from_its_factors(chain):
+    site = chain.sites["edited"]
+    left, strengths, right = site.singular_terms()
+    assert (left.shape, strengths.shape, right.shape) == ((4, 2), (2,), (2, 5))
+    assert torch.allclose((left * strengths) @ right, site.matrix, atol=1e-10)
+    assert torch.allclose(left.T @ left, torch.eye(2).double(), atol=1e-10)
+    assert strengths.tolist() == pytest.approx(torch.linalg.svdvals(site.matrix)[:2].tolist())
+
+
 @pytest.mark.parametrize("n_components", [3, 5, 9])
 def test_svd_start_is_the_best_approximation_of_its_rank(n_components):
     matrix = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
-    V, U = svd_start(matrix, n_components, torch.Generator().manual_seed(1))
+    site = whole(matrix)
+    V, U = svd_start(site, n_components, torch.Generator().manual_seed(1))
     assert (V.shape, U.shape) == ((5, n_components), (n_components, 7))
     tail = torch.linalg.svdvals(matrix)[n_components:].norm()
     assert (matrix - (V @ U).T).norm() == pytest.approx(float(tail), abs=1e-5)
-    first = svd_start(matrix, n_components, torch.Generator().manual_seed(2))[0]
-    assert not torch.allclose(V, first)
+    assert not torch.allclose(V, svd_start(site, n_components, torch.Generator().manual_seed(2))[0])
 
 
 def test_gaussian_start_has_the_stated_variances():
-    matrix = torch.zeros(300, 400)
-    V, U = gaussian_start(matrix, 200, torch.Generator().manual_seed(0))
+    V, U = gaussian_start(whole(torch.zeros(300, 400)), 200, torch.Generator().manual_seed(0))
     assert float(V.var()) * 400 == pytest.approx(1, rel=0.02)
     assert float(U.var()) * 200 == pytest.approx(1, rel=0.02)
 

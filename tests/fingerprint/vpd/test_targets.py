@@ -21,7 +21,7 @@ from fingerprint.vpd.targets import (
 from fingerprint.vpd.train import decompose
 
 BRIEF = VpdConfig.tiny().model_copy(
-    update={"steps": 2, "gate_width": 16, "evaluate_every": 2, "pgd_steps": (0, 2)}
+    update={"steps": 2, "gate_width": 16, "evaluate_every": 3, "pgd_steps": (0, 2)}
 )
 LAYER = tuple(f"model.layers.1.mlp.{name}_proj" for name in ("gate", "up", "down"))
 
@@ -162,16 +162,16 @@ def test_a_layer_of_a_transformer_is_decomposed(tiny_base, data, gates):
 
 
 def test_an_edit_of_a_transformer_is_decomposed(routed, data):
-    target = edit_target(routed, random_weights(routed), taps=first_sites_of_blocks(routed.sites, 1))
+    target = edit_target(routed, random_weights(routed), sites=routed.sites[-4:])
     found = decompose(target, data, BRIEF)
-    assert len(found.metrics.sites) == len(routed.sites)
-    assert found.metrics.distance["delta off"] < 1e-3 * found.metrics.distance["zero"]
+    assert tuple(found.metrics.sites) == routed.sites[-4:]
+    assert found.metrics.distance["delta off"] < 0.05 * found.metrics.distance["zero"]
     assert found.verdict.is_valid
 
 
 def test_a_null_edit_has_nothing_alive(routed, data):
     """B = 0: no matrix, no component, no effect."""
-    config = BRIEF.model_copy(update={"steps": 40, "learning_rate": 5e-2, "evaluate_every": 40})
+    config = BRIEF.model_copy(update={"steps": 20, "learning_rate": 1e-1, "evaluate_every": 20})
     target = edit_target(routed, routed.zero_weights(), sites=routed.sites[:1])
     found = decompose(target, data, config)
     assert found.metrics.n_alive == 0

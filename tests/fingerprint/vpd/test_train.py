@@ -111,6 +111,16 @@ def test_the_adversary_climbs_three_times_a_step(toy, monkeypatch):
     assert len(calls) == 12
 
 
+@pytest.mark.parametrize(
+    "dials",
+    [{"importance": "lp"}, {"weight_clip": 0.01}, {"autocast": True}, {"init": "svd"}, {"gate_layers": 2}],
+)
+def test_settings_train_too(toy, dials):
+    found = run(toy, BRIEF.model_copy(update={"steps": 4, "evaluate_every": 4, **dials}))
+    assert found.verdict.is_valid
+    assert all(loss < 1 for loss in found.losses)
+
+
 @pytest.mark.parametrize("relative", [True, False])
 def test_warm_up_reaches_the_matrix_when_there_are_enough_components(toy, relative):
     dials = {"n_components": 16, "warmup_steps": 300, "faithfulness": "relative" if relative else "absolute"}
