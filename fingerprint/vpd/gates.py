@@ -94,10 +94,9 @@ class _CausalBody(nn.Module):
             num_hidden_layers=layers,
             num_attention_heads=heads,
             num_key_value_heads=heads,
-            attn_implementation="sdpa",
         )
         self.decoder = Qwen2Model(config)
-        self.decoder.embed_tokens = nn.Identity()
+        self.decoder.set_input_embeddings(nn.Identity())
 
     def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
         return self.decoder(inputs_embeds=x, use_cache=False).last_hidden_state

@@ -147,4 +147,6 @@ def total_loss(config: VpdConfig, terms: Sequence[Float[Tensor, ""]]) -> tuple[F
     )
     values = torch.stack(list(terms))
     total = (values * values.new_tensor(coefficients)).sum()
-    return total, StepLosses(*values.detach().tolist(), float(total.detach()))
+    faithfulness, stochastic, adversarial, importance, frequency = values.detach().tolist()
+    losses = StepLosses(faithfulness, stochastic, adversarial, importance, frequency, float(total.detach()))
+    return total, losses

@@ -95,11 +95,15 @@ def _facts(found: Decomposition, target: Target) -> dict[str, Any]:
 def _metrics(facts: dict[str, Any]) -> Metrics:
     """Metrics from JSON, in which tuples are lists and integer keys are text."""
     sites = {
-        name: SiteMetrics(**{key: tuple(v) if isinstance(v, list) else v for key, v in site.items()})
+        name: SiteMetrics(**{key: _tupled(value) for key, value in site.items()})
         for name, site in facts["sites"].items()
     }
     attack = {int(steps): distance for steps, distance in facts["attack"].items()}
     return Metrics(**{**facts, "sites": sites, "attack": attack})
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:

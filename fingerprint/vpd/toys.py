@@ -155,6 +155,8 @@ class ToyModelOfSuperposition:
 class _ResidualMlp(nn.Module):
     """Features embedded and read by fixed unit vectors, with one MLP added to the residual stream."""
 
+    embed: Tensor
+
     def __init__(self, embed: Float[Tensor, "n d"], d_mlp: int) -> None:
         super().__init__()
         d = embed.shape[1]

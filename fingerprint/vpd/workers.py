@@ -20,11 +20,13 @@ class _Mean(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(_ctx: Any, values: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    def forward(ctx: Any, values: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+        del ctx  # nothing to keep
         return _mean(values)
 
     @staticmethod
-    def backward(_ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        del ctx
         return _mean(gradients[0])
 
 
