@@ -28,7 +28,7 @@ class _LeakyLower(torch.autograd.Function):
         return z.clamp(0, 1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
         (z,), gradient = ctx.saved_tensors, gradients[0]
         leaked = LEAK * gradient.clamp(max=0)  # a descent step would raise z: let a little of it through
         return torch.where(z <= 0, leaked, torch.where(z <= 1, gradient, torch.zeros_like(gradient)))

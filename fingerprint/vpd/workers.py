@@ -25,7 +25,7 @@ class _Mean(torch.autograd.Function):
         return _mean(values)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
         del ctx
         return _mean(gradients[0])
 

@@ -28,6 +28,10 @@ Unseen = Annotated[
 Halves = Annotated[
     bool | None, typer.Option("--halves/--no-halves", help="Does half of an author's commits find the other?")
 ]
+OnlyAttribution = Annotated[
+    bool | None,
+    typer.Option("--only-attribution", help="Who wrote it, and nothing else: for comparing bases."),
+]
 TestShare = Annotated[float | None, typer.Option(min=0.05, max=0.8, help="Share of commits after the cut.")]
 
 
@@ -63,10 +67,7 @@ def evaluate(
     unseen: Unseen = None,
     test_share: TestShare = None,
     halves: Halves = None,
-    only_attribution: Annotated[
-        bool | None,
-        typer.Option("--only-attribution", help="Who wrote it, and nothing else: for comparing bases."),
-    ] = None,
+    only_attribution: OnlyAttribution = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="30,000 tokens an author, one null set, smaller caps.")
     ] = False,

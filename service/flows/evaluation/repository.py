@@ -56,8 +56,8 @@ def evaluate(
     from service.flows.evaluation.setup import loss_tables, set_up
     from service.flows.evaluation.unseen import detect_unseen
 
-    report(Stage("read history", 0, None))
     choice = choice or HistoryChoice()
+    report(Stage("read history", 0, None))
     history = read_history_of(repository, settings, config, choice)
     other = None if foreign is None else read_history_of(foreign, settings, config, foreign_choice)
     material = choose_material(history, config, choice.authors)
@@ -79,17 +79,10 @@ def evaluate(
     replication = replicate(setup)
     changes = find_changes(setup, choice.changes)
     return as_evaluation(
-        setup,
-        name or history.name,
-        **tables,
-        anchors=tuple(anchors),
-        detection=tuple(detection),
-        flagged=tuple(flagged),
-        ablation=tuple(ablation),
-        replication=tuple(replication),
-        changes=tuple(changes),
-        drift=drift,
-    )
+        setup, name or history.name,
+        **tables, anchors=tuple(anchors), detection=tuple(detection), flagged=tuple(flagged),
+        ablation=tuple(ablation), replication=tuple(replication), changes=tuple(changes), drift=drift,
+    )  # fmt: skip
 
 
 def as_evaluation(setup: Setup, name: str, **found: Any) -> Evaluation:
