@@ -1,0 +1,1 @@
+"""GitHub as an app sees it; the only folder that imports PyGithub."""
