@@ -242,7 +242,8 @@ def test_a_push_to_the_default_branch_is_read():
     [("rescore", Rescore), ("accept", AcceptFinding), ("mute-path", MutePath), ("other", Nothing)],
 )
 def test_buttons_of_our_own_check(button: str, expected: type):
-    payload = example("check_run", "requested_action") | {"requested_action": {"identifier": button}}
+    payload = example("check_run", "requested_action")
+    payload["requested_action"] = {"identifier": button}
     payload["check_run"]["app"]["id"] = 7
     payload["check_run"]["pull_requests"] = []  # as for a fork
     assert isinstance(asked("check_run", payload)[0], expected)

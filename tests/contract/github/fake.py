@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -201,12 +202,13 @@ class FakeGitHub:
             claims = jwt.decode(self._credential(call), public_key(private_key()), ["RS256"], options=options)  # pyright: ignore[reportArgumentType]
         except jwt.InvalidTokenError as error:
             raise RefusedError(401, "A JSON web token could not be decoded") from error
-        if claims["iat"] > self.world.now + 5 or claims["exp"] <= self.world.now:
+        now = time.time() + self.world.skew_s
+        if claims["iat"] > now + 5 or claims["exp"] <= now:
             raise RefusedError(
                 401,
                 "'Issued at' claim ('iat') must be an Integer representing the time of the assertion",
             )
-        if claims["exp"] > self.world.now + 605 or str(claims["iss"]) != str(APP_ID):
+        if claims["exp"] > now + 605 or str(claims["iss"]) != str(APP_ID):
             raise RefusedError(401, "'Expiration time' claim ('exp') is too far in the future")
 
     def _token(self, call: Call) -> Token:

@@ -71,7 +71,7 @@ def redeliver(fake: FakeGitHub, call: Call) -> Reply:
 
 
 def _installation(fake: FakeGitHub, found: Installation) -> dict[str, Any]:
-    account = fake.user(found.account)
+    account = fake.user(found.account) | {"name": found.account}  # the list's schema wants one
     return {
         "id": found.id, "app_id": APP_ID, "app_slug": SLUG, "account": account, "target_type": "Organization",
         "permissions": found.permissions, "events": list(found.events), "suspended_at": found.suspended_at,

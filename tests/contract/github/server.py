@@ -82,7 +82,7 @@ class _Wire(BaseHTTPRequestHandler):
         headers = {
             "Content-Type": reply.kind,
             "Content-Length": str(len(data)),
-            "Date": formatdate(fake.world.now, usegmt=True),
+            "Date": formatdate(time.time() + fake.world.skew_s, usegmt=True),
         }
         for name, value in {**headers, **reply.headers}.items():
             self.send_header(name, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -124,9 +125,9 @@ class Fault:
 
 @dataclass
 class World:
-    """Everything, with a clock that tests may set and counters for ids."""
+    """Everything. ``now`` is for what expires, and tests may set it; ``skew_s``: GitHub's clock."""
 
-    now: float = 1_790_000_000.0
+    now: float = field(default_factory=time.time)
     app_permissions: dict[str, str] = field(default_factory=lambda: dict(PERMISSIONS))
     app_events: tuple[str, ...] = EVENTS
     webhook_url: str = "https://routeprint.example/webhooks/github"
@@ -146,6 +147,7 @@ class World:
     rate_limit: int = 5000
     rate_used: int = 0
     token_life_s: float = 3600.0
+    skew_s: float = 0.0
     ids: itertools.count[int] = field(default_factory=lambda: itertools.count(9001))
 
     def add_repo(self, name: str = "acme/rocket", **known: Any) -> Repo:
