@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -120,7 +121,7 @@ class Client:
         """Make a client.
 
         Args:
-            credential: gives the Authorization header's token; called with True when GitHub refused the last.
+            credential: gives the token to send, "" for none; called with True when the last was refused.
             clock, sleep: for tests.
         """
         self.dials = dials
@@ -144,6 +145,20 @@ class Client:
             answer = self.get(target)
             yield from records({"items": answer.json}, "items") if not key else records(answer.json, key)
             target = self._next_page(answer.headers.get("link", ""))
+
+    def clock_difference(self) -> float | None:
+        """Seconds that GitHub's clock is ahead of ours; None: it did not say. Needs no permission.
+
+        Raises:
+            UnavailableError: GitHub cannot be reached.
+        """
+        try:
+            answer = self._once("GET", "/rate_limit")
+            return parsedate_to_datetime(answer.headers.get("date", "")).timestamp() - self._clock()
+        except requests.RequestException as error:
+            raise UnavailableError(f"{self.dials.url} cannot be reached: {redact(str(error))}") from error
+        except ValueError:
+            return None
 
     def _next_page(self, link: str) -> str:
         for entry in link.split(","):
@@ -262,7 +277,8 @@ class Client:
         self, verb: str, path: str, query: Mapping[str, Any] | None, body: Any, accept: str, etag: str, *,
         is_refused: bool,
     ) -> Answer:  # fmt: skip
-        headers = {"Accept": accept, "Authorization": f"Bearer {self._credential(is_refused)}"}
+        credential = self._credential(is_refused)
+        headers = {"Accept": accept} | ({"Authorization": f"Bearer {credential}"} if credential else {})
         headers |= {"If-None-Match": etag} if etag else {}
         target = _with_query(path, query or {})
         status, given, output = self._github.requester.requestJson(
