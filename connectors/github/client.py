@@ -328,7 +328,7 @@ class Client:
         message = f"{verb} {path}: status {answer.status}, {said}" + (f" ({details})" if details else "")
         if answer.status in {404, 410, 451}:
             raise GoneError(redact(f"{message}; it does not exist, or the app is not installed there"))
-        raise RefusedError(redact(f"{message}; {_advice(answer.status)}"))
+        raise RefusedError(redact(f"{message}; {_advice(answer.status)}"), answer.status)
 
     def _exhausted(self, verb: str, path: str) -> UnavailableError:
         return UnavailableError(
