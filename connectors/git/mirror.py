@@ -123,6 +123,10 @@ class Mirror:
             raise HistoryError(f"expected a full ref name such as refs/heads/main, saw {ref!r}")
         return self.repository.commit_id(ref)
 
+    def parent(self, commit: str) -> str:
+        """The first parent of a commit. Raises HistoryError: it has none, or is not here."""
+        return self.repository.commit_id(f"{_checked(commit)}^1")
+
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether one commit is part of the other's history."""
         commits = (_checked(old), _checked(new))

@@ -162,7 +162,7 @@ def _signer(private_key: str) -> Callable[[dict[str, Any]], str]:
 
 def bot_account(client: Client, slug: str) -> Account:
     """The account that the app writes as. client: an installation's, for assertions may not read users."""
-    return read_account(client.get(f"/users/{quote(slug + '[bot]')}").json)
+    return read_account(client.get(f"/users/{quote(slug + '[bot]', safe='')}").json)
 
 
 def repositories(client: Client) -> tuple[RepositoryRef, ...]:
@@ -175,7 +175,9 @@ def repositories(client: Client) -> tuple[RepositoryRef, ...]:
 def permission_of(client: Client, full_name: str, login: str) -> str:
     """admin, write, read or none. Raises GoneError: no such person."""
     # https://docs.github.com/rest/collaborators/collaborators#get-repository-permissions-for-a-user
-    return text(client.get(f"/repos/{full_name}/collaborators/{quote(login)}/permission").json, "permission")
+    return text(
+        client.get(f"/repos/{full_name}/collaborators/{quote(login, safe='')}/permission").json, "permission"
+    )
 
 
 def may_write(permission: str) -> bool:
