@@ -84,8 +84,9 @@ def _summary(
     yield from score_table(report)
     if report.hunks:
         yield from ("", "**Hunks that drift most**", "")
-    for hunk in report.hunks[: config.hunks]:
-        yield f"- {place.line_link(hunk.path, hunk.first_line)}: {prose(wording.hunk_numbers(hunk))}"
+    for rank, hunk in enumerate(report.hunks[: config.hunks], 1):
+        link = place.line_link(hunk.path, hunk.first_line)
+        yield f"- **{rank}.** {link}: {prose(wording.hunk_numbers(hunk))}"
     if place.report_url is not None:
         yield from ("", f"[The whole report]({place.report_url})")
     yield from _method(report, config.stage)

@@ -42,8 +42,8 @@ def render_comment(
     lines = [f"**Routeprint**: {title}", "", prose(wording.change_sentence(report, is_accepted=is_accepted))]
     lines.extend(f"\n> ⚠ {prose(warning)}" for warning in report.warnings)
     lines.extend(score_table(report))
-    for hunk in report.hunks if is_explained else _leading(report):
-        lines.extend(_hunk(hunk, place))
+    for rank, hunk in enumerate(report.hunks if is_explained else _leading(report), 1):
+        lines.extend(_hunk(rank, hunk, place))
     lines.extend(["", f"<sub>Commit {code(place.head_sha[:7])}{_report_link(place)}. {_COMMANDS}</sub>"])
     lines.extend(["", f"<sub>{wording.MEASURES}</sub>"])
     return clip("\n".join(lines) + "\n", MAX_BODY_BYTES)
@@ -59,9 +59,9 @@ def _report_link(place: Place) -> str:
     return "" if place.report_url is None else f" · [report]({place.report_url})"
 
 
-def _hunk(hunk: HunkDrift, place: Place) -> Iterator[str]:
+def _hunk(rank: int, hunk: HunkDrift, place: Place) -> Iterator[str]:
     yield ""
-    yield f"{place.line_link(hunk.path, hunk.first_line)}: {prose(wording.hunk_numbers(hunk))}"
+    yield f"**{rank}.** {place.line_link(hunk.path, hunk.first_line)}: {prose(wording.hunk_numbers(hunk))}"
     yield ""
     for finding in hunk.findings:
         pieces = (

@@ -28,5 +28,8 @@ class Place:
         return f"{self.web}/{repository}/blob/{quote(self.head_sha)}/{quote(path, safe='/')}#L{line}"
 
     def line_link(self, path: str, line: int) -> str:
-        """The link as Markdown, the path in a code span."""
+        """The link as Markdown, the path in a code span. Put a word before it.
+
+        At the start of a block, a path such as ``]: x`` would make a reference definition of it, not shown.
+        """
         return f"[{code(f'{path}:{line}', 100)}]({self.line_url(path, line)})"
