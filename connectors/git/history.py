@@ -100,7 +100,8 @@ def read_history(
         progress: called with the number of commits read, now and then and at the end.
         on_missing: what to do where objects are missing or damaged: stop with git's message, or leave
             out those files, counted in the ledger.
-        replacing: squash commit -> head of the pull request whose own commits are read in its stead.
+        replacing: squash commit -> head of the pull request whose own commits are read in its stead. A
+            squash that an earlier run has read is not replaced any more.
 
     Raises:
         NotARepositoryError, EmptyRepositoryError, HistoryError: now, or while the stream is read.
@@ -197,6 +198,7 @@ class HistoryStream(Iterator[Contribution]):
     def _walk(self) -> Generator[Contribution]:
         with ExitStack() as stack:
             settings = stack.enter_context(code_only_attributes())
+            self._replacing = self._not_read_yet(self._replacing)
             known = () if self._since is None else ("--not", self._since.tip, *self._since.heads)
             selection = [self.tip, *sorted(set(self._replacing.values())), *known]
             settings = (*settings, self._mailmap)
@@ -211,6 +213,14 @@ class HistoryStream(Iterator[Contribution]):
                 commits = commits_around_missing(self._repository, commits, choice, settings, selection)
             yield from self._read(commits, choice)
         self._finish()
+
+    def _not_read_yet(self, replacing: Mapping[str, str]) -> Mapping[str, str]:
+        """The replacements of commits that this run will come to."""
+        if self._since is None or not replacing:
+            return replacing
+        listing = self._repository.read("rev-list", self.tip, "--not", self._since.tip)
+        new = frozenset(listing.decode().split())
+        return {squash: head for squash, head in replacing.items() if squash in new}
 
     def _read(self, commits: Iterator[LoggedCommit], choice: Choice) -> Iterator[Contribution]:
         while True:

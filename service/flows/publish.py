@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from connectors.contribution import FilePatch
 from connectors.github import GoneError
 from connectors.github.app import may_write, permission_of
-from connectors.github.asks import RunCommand
+from connectors.github.asks import AcceptFinding, MutePath, Rescore, RunCommand
 from connectors.github.checks import (
     CHECK_NAME,
     CheckRun,
@@ -190,12 +190,12 @@ def _comment(
     if stage is Stage.OBSERVE:
         return known
     marker = marker_of(review.state.repository.id, number)
-    if known is None:  # it may have been written and not remembered
+    is_wanted = wants_comment(report, stage, has_comment=known is not None) or decisions.is_explained
+    if not is_wanted:  # one may have been written and not remembered
         there = find_comment(client, place.repository, number, marker=marker, bot=bot)
-        known = None if there is None else number_at(there, "id")
-    is_wanted = wants_comment(report, stage, has_comment=known is not None)
-    if not is_wanted and not decisions.is_explained:
-        return None
+        if there is None:
+            return None
+        known = number_at(there, "id")
     accepted, explained = decisions.is_accepted, decisions.is_explained
     body = render_comment(report, place, is_accepted=accepted, is_explained=explained)
     return upsert_comment(client, place.repository, number, body, marker=marker, bot=bot, known=known)
@@ -251,8 +251,8 @@ def answer_draft(client: Client, review: Review) -> CheckRun:
     return answer_at_once(client, state.repository.full_name, state.pull.head_sha, review.external_id, output)
 
 
-def is_allowed(client: Client, ask: RunCommand) -> bool:
-    """Whether whoever gave a command may write to the repository, asked anew each time."""
+def is_allowed(client: Client, ask: RunCommand | Rescore | AcceptFinding | MutePath) -> bool:
+    """Whether whoever gave a command or pressed a button may write here, asked anew each time."""
     try:
         return may_write(permission_of(client, ask.repository.full_name, ask.by.login))
     except GoneError:

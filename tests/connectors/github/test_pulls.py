@@ -327,6 +327,21 @@ def test_later_runs_read_nothing_twice(sandbox: Sandbox, tmp_path: Path):
     assert list(again) == []
 
 
+def test_a_squash_that_was_read_as_it_is_stays_so(sandbox: Sandbox, tmp_path: Path):
+    sandbox.commit("Begin", {"app.py": CODE.format("app")}, "Cyd <cyd@acme.io>")
+    pull = finish(sandbox, 5, work(sandbox, 5), Merge.SQUASH)
+    mirror = fetched(sandbox, tmp_path)
+    stream = read_history(mirror.path, rev="refs/heads/main")
+    assert sorted(c.path for c in stream) == ["app.py", "main_5.py", "topic_5_0.py", "topic_5_1.py"]
+    later = read_history(
+        mirror.path,
+        rev="refs/heads/main",
+        since=stream.state,
+        replacing=squashes(mirror, [pull], pull.merge_sha),
+    )
+    assert list(later) == []
+
+
 def test_a_squash_whose_head_is_lost_is_read_as_it_is(sandbox: Sandbox, tmp_path: Path):
     sandbox.commit("Begin", {"app.py": CODE.format("app")})
     pull = finish(sandbox, 5, work(sandbox, 5), Merge.SQUASH)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from connectors.contribution import FilePatch
+from connectors.git.mirror import MirrorDials, open_mirror
+from connectors.github.pulls import MergedPull
 from fingerprint.drift.calibrate import clopper_pearson
 from fingerprint.report import DriftReport, Verdict
-from service.flows.backtest import MergedChange, local_changes, run_backtest
+from service.flows.backtest import MergedChange, local_changes, pull_changes, run_backtest
 from service.flows.review import not_scored
 from service.reports.backtest import Backtest, render_backtest
 from tests.connectors.conftest import Sandbox
@@ -61,6 +65,19 @@ def test_false_alarms_are_counted_with_their_interval(repository: Sandbox):
     assert found.signature == "ab" * 32
     assert seen == [1, 2, 3]
     assert not found.is_passed
+
+
+def test_merged_pulls_are_read_from_their_heads(repository: Sandbox, tmp_path: Path):
+    head, merge = repository.git("rev-parse", "topic"), repository.git("rev-parse", "main~1")
+    repository.git("update-ref", "refs/pull/7/head", head)
+    mirror = open_mirror(tmp_path / "m.git", MirrorDials(("file",)))
+    mirror.fetch(f"file://{repository.root}")
+    moment = datetime(2026, 1, 5, tzinfo=UTC)
+    known = MergedPull(7, "t", None, "main", "", head, merge, moment, moment, (), 0, (), 0)
+    lost = replace(known, number=8, head_sha="f" * 40)
+    (change,) = pull_changes(mirror, [lost, known], 10)
+    assert change.name == "#7"
+    assert sorted(patch.path for patch in change.patches) == ["c.py", "d.py"]
 
 
 @pytest.mark.parametrize(

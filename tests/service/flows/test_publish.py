@@ -10,7 +10,7 @@ import pytest
 
 from connectors.diff import parse_diff
 from connectors.github import GitHubError, UnavailableError
-from connectors.github.asks import RunCommand
+from connectors.github.asks import AcceptFinding, RunCommand
 from connectors.github.checks import Conclusion
 from connectors.github.commands import Command, Verb
 from connectors.github.events import Account, RepositoryRef
@@ -36,7 +36,8 @@ from service.flows.publish import (
 from service.repository_config import RepositoryConfig, Stage, parse_config
 from tests.contract.github.bench import BASE, HEAD, Bench, connected
 from tests.contract.github.world import BOT
-from tests.service.reports.test_answer import evidence, not_scored, unusual
+from tests.service.reports.test_answer import evidence, hostile, not_scored, unusual
+from tests.service.reports.test_pull_request import huge
 
 REPO = "acme/rocket"
 OPEN = Decisions(is_gate_open=True)
@@ -138,6 +139,14 @@ def test_accepting_takes_the_failure_away(bench: Bench):
 def test_an_explanation_is_written_when_it_is_asked_for(bench: Bench):
     publish(bench, typical(), a_review(bench), stage("comment"), replace(OPEN, is_explained=True))
     assert "app/ok.py" in bodies(bench)[0]
+
+
+@pytest.mark.parametrize("make", [hostile, huge])
+def test_hostile_and_huge_answers_fit_githubs_description(bench: Bench, make):
+    wide = ReadConfig(RepositoryConfig(stage=Stage.COMMENT, hunks=20, annotations=50), "d")
+    publish(bench, make(), a_review(bench), wide, replace(OPEN, is_explained=True))
+    assert shown(bench)["status"] == "completed"
+    assert len(bodies(bench)) == 1
 
 
 def test_publishing_again_changes_nothing(bench: Bench):
@@ -298,3 +307,5 @@ def test_commands_are_for_people_who_may_write(bench: Bench, permission, expecte
     assert is_allowed(bench.client(repo), ask) is expected
     stranger = replace(ask, by=Account(8, "eve/../ada"))
     assert not is_allowed(bench.client(repo), stranger)
+    button = AcceptFinding(ask.repository, HEAD, "v1", ask.by)
+    assert is_allowed(bench.client(repo), button) is expected
