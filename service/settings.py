@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -47,6 +47,24 @@ class Settings(BaseSettings):
     """Seconds one review may take in the scoring process before it is stopped and replaced."""
     start_timeout_s: Annotated[float, Field(gt=0)] = 180.0
     """Seconds the scoring process may take to load a base and its profiles."""
+    public_url: str | None = None
+    """Where GitHub and people reach this service, https://...; None: checks have no link to a report."""
+    github_url: str = "https://api.github.com"
+    """GitHub's REST API; of an Enterprise Server: https://HOST/api/v3."""
+    github_app_id: str | None = None
+    """Id or client id of the GitHub app; None: the one that `github setup` stored."""
+    github_private_key_file: Path | None = None
+    """The app's private key in PEM; None: the one that `github setup` stored."""
+    github_webhook_secret: SecretStr | None = None
+    """Secret of the app's webhook; None: the one that `github setup` stored."""
+    github_webhook_secret_previous: SecretStr | None = None
+    """While the secret is being changed, the one before it."""
+    github_timeout_s: Annotated[int, Field(gt=0)] = 15
+    """Seconds one request to GitHub may take."""
+    github_write_pause_s: Annotated[float, Field(ge=0)] = 1.0
+    """Seconds between two writes to GitHub; GitHub asks for one."""
+    github_max_wait_s: Annotated[float, Field(ge=0)] = 120.0
+    """Seconds a request waits for a limit of GitHub's; beyond that its job is tried again later."""
 
 
 def read_settings(*, home: Path | None = None) -> Settings:

@@ -245,9 +245,11 @@ def test_command_lines_in_documents_name_real_commands_and_options():
     commands = getattr(get_command(app), "commands", {})
     wrong = []
     for document, line in command_lines():
-        name = line.split()[1]
-        options = {o for p in getattr(commands.get(name), "params", []) for o in [*p.opts, *p.secondary_opts]}
-        if name not in commands or not set(re.findall(r"(?<= )--[\w-]+", line)) <= options | {"--help"}:
+        command, words = commands.get(line.split()[1]), line.split()[2:]
+        while (inner := getattr(command, "commands", None)) is not None and words:
+            command = inner.get(words.pop(0))
+        options = {o for p in getattr(command, "params", []) for o in [*p.opts, *p.secondary_opts]}
+        if command is None or not set(re.findall(r"(?<= )--[\w-]+", line)) <= options | {"--help"}:
             wrong.append(f"{document}: {line}")
     assert wrong == []
 
