@@ -70,7 +70,7 @@ class ReviewPorts:
     Attributes:
         read_pull: the pull request now; called before the diff is read and again before publishing.
         read_diff: unified diff of the task's head against its base.
-        score: the answer; a ServiceError, ConnectorError or FingerprintError becomes NOT SCORED, in its words.
+        score: the answer; a ServiceError, ConnectorError or FingerprintError becomes NOT SCORED with its text.
         publish: completes the check run and edits the comment. A worker can die between GitHub's answer and
             our note of it, so it must look for ``external_id`` and for its own comment first and leave alone
             what is there already. Never called by two workers at once for one pull request.
