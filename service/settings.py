@@ -45,6 +45,20 @@ class Settings(BaseSettings):
     """Largest diff accepted, in bytes of UTF-8."""
     review_timeout_s: Annotated[float, Field(gt=0)] = 120.0
     """Seconds one review may take in the scoring process before it is stopped and replaced."""
+    heartbeat_s: Annotated[float, Field(gt=0)] = 5.0
+    """Seconds between a worker's signs of life."""
+    executor_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds of silence after which a worker's jobs are handed on; many heartbeats, for a slow database."""
+    poll_s: Annotated[float, Field(gt=0)] = 0.25
+    """Seconds between a worker's looks at the queue of reviews; at the other queues it looks every second."""
+    drain_timeout_s: Annotated[float, Field(ge=0)] = 30.0
+    """Seconds a stopping worker gives to what it has begun; the rest is handed on."""
+    worker_reviews: Annotated[int, Field(ge=1)] = 4
+    """Reviews one worker has begun at a time; they wait for GitHub together and are scored one by one."""
+    worker_ingests: Annotated[int, Field(ge=1)] = 2
+    """Histories one worker reads at a time."""
+    job_attempts: Annotated[int, Field(ge=1)] = 10
+    """Workers that a job may take down before it is given up."""
     start_timeout_s: Annotated[float, Field(gt=0)] = 180.0
     """Seconds the scoring process may take to load a base and its profiles."""
     public_url: str | None = None

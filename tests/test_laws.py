@@ -31,6 +31,7 @@ TORCH_USING = {
     "fingerprint.vpd",
     "service.cli",
     "service.flows",
+    "service.jobs",
     "service.worker",
 }
 LONGEST_FILE = 450

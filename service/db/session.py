@@ -108,15 +108,20 @@ class Database:
 
     @contextmanager
     def _hold_advisory(self, name: str, timeout_s: float) -> Iterator[None]:
+        """The session's lock, outside any transaction: an index that is built meanwhile waits for those."""
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-        with self.engine.connect() as connection:
-            connection.execute(sa.text(f"SET LOCAL lock_timeout = {round(timeout_s * 1000)}"))
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.text(f"SET lock_timeout = {round(timeout_s * 1000)}"))
             try:
-                # of the transaction: it ends with the block, the connection or the process
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+                connection.execute(sa.select(sa.func.pg_advisory_lock(number)))
             except OperationalError as error:
                 raise LockedError(f"{name} was held by another worker for {timeout_s:g} s") from error
-            yield
+            finally:
+                connection.execute(sa.text("RESET lock_timeout"))
+            try:
+                yield
+            finally:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(number)))
 
     @contextmanager
     def _hold_file(self, name: str, timeout_s: float) -> Iterator[None]:

@@ -207,6 +207,7 @@ class Review(Row, table=True):
     config_hash: str = ""
     run: int = 0  # counts "Re-score": a new answer to the same question gets a new check run
     external_id: str = Field(unique=True)
+    asked: int = 0  # counts its jobs: one that was superseded or failed may be asked again
     job_id: str = Field(default="", index=True)
     status: states.ReviewStatus = in_state(states.ReviewStatus.QUEUED)
     verdict: str = ""

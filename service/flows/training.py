@@ -6,6 +6,8 @@ A killed training leaves a checkpoint under the artifact's digest and goes on fr
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,10 +127,10 @@ class Bench:
             self.report(Stage(name, state.step, state.steps, state.tokens_per_second, state.seconds_left))
 
         def write(directory: Path) -> None:
-            train(self.store.checkpoint(digest), progress).save(directory)
+            train(self.store.begin_checkpoint(digest), progress).save(directory)
 
         place = self.make("adapter", digest, name, write)
-        self.store.drop_checkpoint(digest)
+        self.store.drop_checkpoints(digest)
         return Adapter.load(place, self.routed.routes)
 
     def counter(self, name: str, total: float) -> Callable[[int], None]:
@@ -277,10 +279,23 @@ def _fill_store(settings: Settings, config: ProfileConfig, slices: Slices, forei
     """The second process: find the team that the first one stored, and train the nulls."""
     from service.flows.base import load_routed
 
+    _end_with_parent()
     routed = load_routed(settings, config.base, config.revision, config.adapter.scale)
     bench = Bench(routed, ArtifactStore(settings.home), None, config, lambda _: None)
     digests: dict[str, str] = {}
     train_nulls(bench, slices, foreign, train_own_team(bench, slices, digests), digests)
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot stop its children: let this process see for itself that it is an orphan."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 def _train_shared(
