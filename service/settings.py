@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     """Directory of artifacts, contributions and checkpoints."""
     database_url: str | None = None
     """Database of repositories, reviews and jobs: postgresql://..., or None: a SQLite file under the home."""
+    secrets_dir: Path | None = None
+    """Directory of files named as these variables in lower case, each with a value: containers' secrets."""
     base: str = "starter"
     """Base model: "starter" (embedded), a Hugging Face id, or a directory."""
     revision: str | None = None
@@ -41,6 +43,16 @@ class Settings(BaseSettings):
     """Address `serve` listens on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8710
     """Port `serve` listens on; 0 lets the system choose."""
+    api_tokens: bool = True
+    """Whether the API asks for a token; False is refused on an address that other machines can reach."""
+    api_requests_per_minute: Annotated[float, Field(gt=0)] = 600.0
+    """Requests a minute that one token may make of one API process in the long run."""
+    api_burst: Annotated[int, Field(ge=1)] = 100
+    """Requests that one token may make at once."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """Log lines of `serve`: JSON, or text for people; auto: text on a terminal."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log lines of `serve` that are shown."""
     max_diff_bytes: Annotated[int, Field(gt=0)] = 2_000_000
     """Largest diff accepted, in bytes of UTF-8."""
     review_timeout_s: Annotated[float, Field(gt=0)] = 120.0
@@ -82,6 +94,9 @@ class Settings(BaseSettings):
 
 
 def read_settings(*, home: Path | None = None) -> Settings:
-    """Build the settings from the environment; ``home`` (from ``--home``) wins over it."""
-    settings = Settings() if home is None else Settings(home=home)
+    """Build the settings from the environment and files of secrets; ``home`` (``--home``) wins over both."""
+    given: dict[str, Any] = {} if home is None else {"home": home}
+    settings = Settings(**given)
+    if settings.secrets_dir is not None:
+        settings = Settings(_secrets_dir=settings.secrets_dir, **given)  # pyright: ignore[reportCallIssue]
     return settings.model_copy(update={"home": settings.home.expanduser().absolute()})

@@ -1,24 +1,27 @@
-"""The command that serves reviews over HTTP."""
+"""The command that serves the HTTP API, and the one that writes its description."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.console import HERE, Home, find_repository, note, settings_for
+from service.cli.console import HERE, Home, find_repository, note, settings_for, show
 
 if TYPE_CHECKING:
+    from service.api.intake import Intake
+    from service.api.parts import Parts
     from service.api.scoring import ScoringProcess
+    from service.enqueue import Enqueuer
     from service.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(serve)
+    """Register the commands."""
+    for command in (serve, openapi):
+        app.command()(command)
 
 
 def serve(
@@ -28,28 +31,102 @@ def serve(
             "--repo", help="A profiled repository; its folder's name is what requests say. Repeatable."
         ),
     ] = None,
+    api_only: Annotated[
+        bool, typer.Option("--api-only", help="Load no model here: leave every review to workers.")
+    ] = False,
     home: Home = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port; 0 lets the system choose.")
     ] = None,
 ) -> None:
-    """Serve POST /v1/reviews; scoring runs in a process beside the API."""
+    """Serve the HTTP API: webhooks, reviews, jobs, signatures; scoring runs in a process beside it."""
     import uvicorn
 
     from service.api.app import create_app
+    from service.logs import configure_logs
 
     settings = settings_for(home)
-    repositories = _register(repo or [HERE], settings)
-    scoring = _start_scoring(settings, repositories)
-    app = create_app(scoring, list(repositories), max_diff_bytes=settings.max_diff_bytes)
-    note(f"serving reviews of {', '.join(repositories)}")
+    address = host or settings.host
+    _refuse_open_doors(settings, address)
+    configure_logs(settings.log_format, settings.log_level)
+    repositories = {} if api_only else _register(repo or [HERE], settings)
+    scoring = None if api_only else _start_scoring(settings, repositories)
     try:
+        parts = _assemble(settings, scoring, repositories)
+        note(f"serving {', '.join(repositories) or 'the API alone'}")
         uvicorn.run(
-            app, host=host or settings.host, port=settings.port if port is None else port, lifespan="off"
-        )
+            create_app(parts), host=address, port=settings.port if port is None else port, lifespan="off",
+            log_config=None, access_log=False,
+        )  # fmt: skip
     finally:
-        scoring.stop()
+        if scoring is not None:
+            scoring.stop()
+
+
+def openapi(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; default: standard output.")
+    ] = None,
+) -> None:
+    """Write the HTTP API's description (OpenAPI)."""
+    from service.api.app import routed_app
+    from service.api.description import render_description
+
+    text = render_description(routed_app(has_webhooks=True))
+    if out is None:
+        show(text)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+def _refuse_open_doors(settings: Settings, address: str) -> None:
+    """Raises ServiceError: everybody who reaches the address could do everything."""
+    from service import ServiceError
+    from service.api.access import LOOPBACK
+
+    if not settings.api_tokens and address not in LOOPBACK:
+        raise ServiceError(
+            f"ROUTEPRINT_API_TOKENS is off and {address} can be reached from other machines; "
+            f"turn it on, or listen on one of {', '.join(sorted(LOOPBACK))}"
+        )
+
+
+def _assemble(settings: Settings, scoring: ScoringProcess | None, repositories: dict[str, Path]) -> Parts:
+    """The database, brought up to date, and what is done with it."""
+    from service.api.limits import Buckets
+    from service.api.parts import Parts
+    from service.db.migrate import upgrade
+    from service.db.session import connect
+    from service.enqueue import Enqueuer, prepare_engine
+
+    database = connect(settings)
+    upgrade(database)
+    prepare_engine(database)
+    enqueuer = Enqueuer.of(database)
+    return Parts(
+        database, settings.max_diff_bytes, scoring, list(repositories),
+        intake=_find_intake(settings, enqueuer), cancel=enqueuer.cancel, needs_tokens=settings.api_tokens,
+        buckets=Buckets(settings.api_requests_per_minute, settings.api_burst),
+    )  # fmt: skip
+
+
+def _find_intake(settings: Settings, enqueuer: Enqueuer) -> Intake | None:
+    """Webhooks are taken in where there is an app; an app without a secret is refused.
+
+    Raises:
+        ServiceError, WebhookError: part of the app is missing.
+    """
+    from service.flows.registration import APP_FILE, FOLDER, load_app
+
+    is_stored = (settings.home / FOLDER / APP_FILE).exists()
+    if settings.github_app_id is None and settings.github_webhook_secret is None and not is_stored:
+        return None
+    from service.api.intake import Intake
+
+    app = load_app(settings)
+    number = app.key.id if isinstance(app.key.id, int) else None
+    return Intake(enqueuer.database, app.secrets, enqueuer.delivery, number)
 
 
 def _register(places: list[Path], settings: Settings) -> dict[str, Path]:
@@ -73,6 +150,8 @@ def _register(places: list[Path], settings: Settings) -> dict[str, Path]:
 
 def _start_scoring(settings: Settings, repositories: dict[str, Path]) -> ScoringProcess:
     """Start the scoring process without waiting for it; /readyz says when it is there."""
+    import logging
+
     from service.api.scoring import ScoringProcess, UnavailableError
     from service.worker import serve_reviews
 
