@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +15,7 @@ from service.cli.console import HERE, Home, find_repository, note, settings_for
 
 if TYPE_CHECKING:
     from service.api.scoring import ScoringProcess
+    from service.jobs.tree import WorkerTree
     from service.settings import Settings
 
 
@@ -33,16 +36,25 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port; 0 lets the system choose.")
     ] = None,
+    workers: Annotated[
+        bool,
+        typer.Option(
+            "--workers/--no-workers", help="Do durable work too; without, `work` does it elsewhere."
+        ),
+    ] = True,
 ) -> None:
-    """Serve POST /v1/reviews; scoring runs in a process beside the API."""
+    """Serve reviews over HTTP and do durable work, all in one tree of processes; scoring has its own."""
     import uvicorn
 
     from service.api.app import create_app
 
     settings = settings_for(home)
     repositories = _register(repo or [HERE], settings)
+    tree = _start_workers(settings) if workers else None
     scoring = _start_scoring(settings, repositories)
     app = create_app(scoring, list(repositories), max_diff_bytes=settings.max_diff_bytes)
+    # uvicorn raises the signal again when it has stopped: as an exit, so that the others are stopped too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     note(f"serving reviews of {', '.join(repositories)}")
     try:
         uvicorn.run(
@@ -50,6 +62,23 @@ def serve(
         )
     finally:
         scoring.stop()
+        if tree is not None:
+            tree.stop()
+
+
+def _start_workers(settings: Settings) -> WorkerTree:
+    """Upgrade the database, so that what is wrong with it is said here, and start the workers."""
+    from service.db.migrate import upgrade
+    from service.db.session import connect
+    from service.jobs.local import folder_work
+    from service.jobs.tree import WorkerTree
+
+    database = connect(settings)
+    upgrade(database)
+    database.close()
+    tree = WorkerTree(settings, folder_work)
+    tree.start()
+    return tree
 
 
 def _register(places: list[Path], settings: Settings) -> dict[str, Path]:

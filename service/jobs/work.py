@@ -10,6 +10,7 @@ from typing import Any
 from fingerprint.report import DriftReport
 from service import ServiceError
 from service.db.queries.jobs import JobProgress
+from service.enqueue import Enqueuer
 
 
 class NotWantedError(ServiceError):
@@ -70,7 +71,7 @@ class ReviewPorts:
     Attributes:
         read_pull: the pull request now; called before the diff is read and again before publishing.
         read_diff: unified diff of the task's head against its base.
-        score: the answer; a ServiceError, ConnectorError or FingerprintError becomes NOT SCORED with its text.
+        score: the answer; a ServiceError, ConnectorError or FingerprintError becomes NOT SCORED in words.
         publish: completes the check run and edits the comment. A worker can die between GitHub's answer and
             our note of it, so it must look for ``external_id`` and for its own comment first and leave alone
             what is there already. Never called by two workers at once for one pull request.
@@ -122,7 +123,7 @@ class Chore:
 
     name: str
     every_s: float
-    run: Callable[[], None]
+    run: Callable[[Enqueuer], None]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from service.jobs.work import Work
 from service.settings import Settings
 
 LOG = logging.getLogger(__name__)
+_LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,14 @@ def _register_workflows(settings: Settings, database: Database, work: Work) -> N
         return review(job_id, database, store, work.review)
 
 
-def run_worker(settings: Settings, queues: Sequence[Queue], work: Work) -> None:
-    """Do jobs until SIGTERM or SIGINT, then drain and return. For a process's main thread."""
+def run_worker(
+    settings: Settings, queues: Sequence[Queue], work: Work, *, ends_with_parent: bool = False
+) -> None:
+    """Do jobs until SIGTERM or SIGINT, then drain and end the process. For a process's main thread.
+
+    Args:
+        ends_with_parent: drain too when the process that started this one is gone.
+    """
     stopping = threading.Event()
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -126,5 +133,11 @@ def run_worker(settings: Settings, queues: Sequence[Queue], work: Work) -> None:
         signal.signal(number, stop)
     worker = Worker.start(settings, queues, work)
     LOG.info("%s listens to %s", worker.name.id, ", ".join(queues))
-    stopping.wait()
+    parent = os.getppid()
+    while not stopping.wait(_LOOK_EVERY_S):
+        if ends_with_parent and os.getppid() != parent:
+            LOG.warning("the parent process is gone: stopping")
+            break
     worker.stop()
+    logging.shutdown()
+    os._exit(0)  # a training that outlasted the drain runs in a thread that nothing can stop
