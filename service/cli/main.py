@@ -22,6 +22,7 @@ from service.cli import (
     reviews,
     serving,
     tokens,
+    work,
 )
 from service.cli.console import ExitCode
 
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (history, profiles, reviews, serving, tokens, github, config, demo, evaluation):
+for commands in (history, profiles, reviews, serving, work, tokens, github, config, demo, evaluation):
     commands.add_to(app)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +17,9 @@ if TYPE_CHECKING:
     from service.api.intake import Intake
     from service.api.parts import Parts
     from service.api.scoring import ScoringProcess
+    from service.db.session import Database
     from service.enqueue import Enqueuer
+    from service.jobs.tree import WorkerTree
     from service.settings import Settings
 
 
@@ -32,15 +37,22 @@ def serve(
         ),
     ] = None,
     api_only: Annotated[
-        bool, typer.Option("--api-only", help="Load no model here: leave every review to workers.")
+        bool,
+        typer.Option("--api-only", help="No scoring and no work in this tree: `work` does it elsewhere."),
     ] = False,
+    workers: Annotated[
+        bool,
+        typer.Option(
+            "--workers/--no-workers", help="Do durable work too; without, `work` does it elsewhere."
+        ),
+    ] = True,
     home: Home = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port; 0 lets the system choose.")
     ] = None,
 ) -> None:
-    """Serve the HTTP API: webhooks, reviews, jobs, signatures; scoring runs in a process beside it."""
+    """Serve the HTTP API and do durable work, all in one tree of processes; scoring has its own."""
     import uvicorn
 
     from service.api.app import create_app
@@ -51,9 +63,13 @@ def serve(
     _refuse_open_doors(settings, address)
     configure_logs(settings.log_format, settings.log_level)
     repositories = {} if api_only else _register(repo or [HERE], settings)
+    database = _open_database(settings)
+    tree = _start_workers(settings) if workers and not api_only else None
     scoring = None if api_only else _start_scoring(settings, repositories)
+    # uvicorn raises the signal again when it has stopped: as an exit, so that the others are stopped too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        parts = _assemble(settings, scoring, repositories)
+        parts = _assemble(settings, database, scoring, repositories)
         note(f"serving {', '.join(repositories) or 'the API alone'}")
         uvicorn.run(
             create_app(parts), host=address, port=settings.port if port is None else port, lifespan="off",
@@ -62,6 +78,8 @@ def serve(
     finally:
         if scoring is not None:
             scoring.stop()
+        if tree is not None:
+            tree.stop()
 
 
 def openapi(
@@ -92,17 +110,36 @@ def _refuse_open_doors(settings: Settings, address: str) -> None:
         )
 
 
-def _assemble(settings: Settings, scoring: ScoringProcess | None, repositories: dict[str, Path]) -> Parts:
-    """The database, brought up to date, and what is done with it."""
-    from service.api.limits import Buckets
-    from service.api.parts import Parts
+def _open_database(settings: Settings) -> Database:
+    """The database, brought up to date before anything else looks at it, so that what is wrong is said here."""
     from service.db.migrate import upgrade
     from service.db.session import connect
-    from service.enqueue import Enqueuer, prepare_engine
+    from service.enqueue import prepare_engine
 
     database = connect(settings)
     upgrade(database)
     prepare_engine(database)
+    return database
+
+
+def _start_workers(settings: Settings) -> WorkerTree:
+    """Start the workers of this machine."""
+    from service.jobs.local import folder_work
+    from service.jobs.tree import WorkerTree
+
+    tree = WorkerTree(settings, folder_work)
+    tree.start()
+    return tree
+
+
+def _assemble(
+    settings: Settings, database: Database, scoring: ScoringProcess | None, repositories: dict[str, Path]
+) -> Parts:
+    """What the endpoints work with."""
+    from service.api.limits import Buckets
+    from service.api.parts import Parts
+    from service.enqueue import Enqueuer
+
     enqueuer = Enqueuer.of(database)
     return Parts(
         database, settings.max_diff_bytes, scoring, list(repositories),
@@ -150,8 +187,6 @@ def _register(places: list[Path], settings: Settings) -> dict[str, Path]:
 
 def _start_scoring(settings: Settings, repositories: dict[str, Path]) -> ScoringProcess:
     """Start the scoring process without waiting for it; /readyz says when it is there."""
-    import logging
-
     from service.api.scoring import ScoringProcess, UnavailableError
     from service.worker import serve_reviews
 

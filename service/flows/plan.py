@@ -52,8 +52,9 @@ class Plan:
 
 
 def prepare(
-    repository: Path, settings: Settings, config: ProfileConfig, choice: TeamChoice | None, report: Progress
-) -> tuple[Bench, Plan]:
+    repository: Path, settings: Settings, config: ProfileConfig, choice: TeamChoice | None, report: Progress,
+    consenting: frozenset[str] | None = None,
+) -> tuple[Bench, Plan]:  # fmt: skip
     """Read the team's code, cut it by time, load the base: all that precedes training."""
     from fingerprint.routing.team import slice_team
     from service.flows.base import load_routed
@@ -68,7 +69,7 @@ def prepare(
     report(Stage("load the base", 0, None))
     routed = load_routed(settings, config.base, config.revision, config.adapter.scale)
     store = ArtifactStore(settings.home)
-    bench = Bench(routed, store, store.record(repository), config, report, settings)
+    bench = Bench(routed, store, store.record(repository), config, report, settings, consenting)
     return bench, Plan(ingested, enrolled, slices, foreign, choice)
 
 

@@ -103,7 +103,7 @@ class Supervisor:
         for chore in self.chores:
             if self._is_due(chore.name, chore.every_s):
                 try:
-                    chore.run()
+                    chore.run(self.enqueuer)
                 except Exception:  # one chore must not keep the others from being done
                     LOG.exception("chore %s failed", chore.name)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from connectors.github.events import Event
 from fingerprint.report import DriftReport
 from service import ServiceError
 from service.db.queries.jobs import JobProgress
+from service.enqueue import Enqueuer
 
 
 class NotWantedError(ServiceError):
@@ -70,7 +72,7 @@ class ReviewPorts:
     Attributes:
         read_pull: the pull request now; called before the diff is read and again before publishing.
         read_diff: unified diff of the task's head against its base.
-        score: the answer; a ServiceError, ConnectorError or FingerprintError becomes NOT SCORED with its text.
+        score: the answer; a ServiceError, ConnectorError or FingerprintError becomes NOT SCORED in words.
         publish: completes the check run and edits the comment. A worker can die between GitHub's answer and
             our note of it, so it must look for ``external_id`` and for its own comment first and leave alone
             what is there already. Never called by two workers at once for one pull request.
@@ -122,7 +124,7 @@ class Chore:
 
     name: str
     every_s: float
-    run: Callable[[], None]
+    run: Callable[[Enqueuer], None]
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class Work:
     Attributes:
         ingest: fetches, reads what is new, and returns the newest commit read.
         train: learns a signature; called again after a kill, it goes on from its checkpoints.
+        act: asks for what follows from a webhook, also twice; None leaves webhooks to other workers.
         chores: for the one worker that leads.
         close: lets go of what the functions hold, when the worker stops.
     """
@@ -139,5 +142,6 @@ class Work:
     review: ReviewPorts
     ingest: Callable[[RepositoryTask, Tell], str]
     train: Callable[[RepositoryTask, Tell], Learned]
+    act: Callable[[Event], None] | None = None
     chores: tuple[Chore, ...] = ()
     close: Callable[[], None] = lambda: None

@@ -17,7 +17,16 @@ from service.db.migrate import upgrade
 from service.db.queries.executors import set_status
 from service.db.session import Database, connect
 from service.db.states import ExecutorStatus, Flow
-from service.enqueue import APPLICATION, VERSION, Enqueuer, JsonOnly, Queue, prepare_engine
+from service.enqueue import (
+    APPLICATION,
+    DELIVERY_WORKFLOW,
+    VERSION,
+    Enqueuer,
+    JsonOnly,
+    Queue,
+    prepare_engine,
+)
+from service.jobs.deliveries import act_on
 from service.jobs.executor import ExecutorName, claim_name
 from service.jobs.learning import ingest, profile
 from service.jobs.review import review
@@ -26,6 +35,7 @@ from service.jobs.work import Work
 from service.settings import Settings
 
 LOG = logging.getLogger(__name__)
+_LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class Worker:
         Raises:
             DatabaseError: the database cannot be used.
         """
+        if work.act is None:  # else it would take webhooks and fail them
+            queues = [queue for queue in queues if queue is not Queue.DELIVERY]
         database = connect(settings)
         upgrade(database)
         prepare_engine(database)
@@ -91,9 +103,11 @@ def _launch(
     DBOS.launch()
     concurrency = {
         Queue.REVIEW: settings.worker_reviews, Queue.TRAIN: 1, Queue.INGEST: settings.worker_ingests,
+        Queue.DELIVERY: settings.worker_reviews,
     }  # fmt: skip
     for queue, n_jobs in concurrency.items():
-        poll_s = settings.poll_s if queue is Queue.REVIEW else min(1.0, 4 * settings.poll_s)
+        is_waited_for = queue in {Queue.REVIEW, Queue.DELIVERY}
+        poll_s = settings.poll_s if is_waited_for else min(1.0, 4 * settings.poll_s)
         DBOS.register_queue(queue.value, worker_concurrency=n_jobs, polling_interval_sec=poll_s)
 
 
@@ -113,9 +127,23 @@ def _register_workflows(settings: Settings, database: Database, work: Work) -> N
     def _review(job_id: str) -> dict[str, object]:
         return review(job_id, database, store, work.review)
 
+    if work.act is None:
+        return
+    act = work.act
 
-def run_worker(settings: Settings, queues: Sequence[Queue], work: Work) -> None:
-    """Do jobs until SIGTERM or SIGINT, then drain and return. For a process's main thread."""
+    @DBOS.workflow(name=DELIVERY_WORKFLOW, max_recovery_attempts=attempts)
+    def _delivery(delivery_id: int) -> str:
+        return act_on(delivery_id, database, act)
+
+
+def run_worker(
+    settings: Settings, queues: Sequence[Queue], work: Work, *, ends_with_parent: bool = False
+) -> None:
+    """Do jobs until SIGTERM or SIGINT, then drain and end the process. For a process's main thread.
+
+    Args:
+        ends_with_parent: drain too when the process that started this one is gone.
+    """
     stopping = threading.Event()
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -126,5 +154,11 @@ def run_worker(settings: Settings, queues: Sequence[Queue], work: Work) -> None:
         signal.signal(number, stop)
     worker = Worker.start(settings, queues, work)
     LOG.info("%s listens to %s", worker.name.id, ", ".join(queues))
-    stopping.wait()
+    parent = os.getppid()
+    while not stopping.wait(_LOOK_EVERY_S):
+        if ends_with_parent and os.getppid() != parent:
+            LOG.warning("the parent process is gone: stopping")
+            break
     worker.stop()
+    logging.shutdown()
+    os._exit(0)  # a training that outlasted the drain runs in a thread that nothing can stop

@@ -1,4 +1,4 @@
-"""Work with a service time that leaves traces and can be ordered to die: for killing real workers at every step.
+"""Work that leaves traces, takes its time and can be ordered to die: for killing real workers at every step.
 
 GitHub is a folder: a file for every check run and comment that was ever created, so that nothing can be
 published twice unseen.
@@ -33,7 +33,8 @@ REVIEW_POINTS = (
     "publish:created", "publish:completed", "publish:commented",
 )  # fmt: skip
 TRAIN_POINTS = (
-    "history:before", "history:after", "train:before", "author-a:0", "author-a:3", "author-b:5", "train:after",
+    "history:before", "history:after", "train:before", "author-a:0", "author-a:3", "author-b:5",
+    "train:after",
 )  # fmt: skip
 
 
