@@ -96,8 +96,8 @@ class ConsentAnswer(_Answer):
     """What was said about a signature of their own, and who wrote it down."""
 
     state: ConsentState
-    recorded_by: str
-    said_how: str
+    recorded_by: str = Field(examples=["admin"])
+    said_how: str = Field(examples=["by mail"])
     at: datetime
 
 
@@ -209,7 +209,7 @@ class LineAnswer(_Answer):
 
     at: datetime
     attempt: int
-    text: str
+    text: str = Field(examples=["score: done in 4.1 s"])
 
 
 class JobAnswer(_Answer):

@@ -111,7 +111,7 @@ def _refuse_open_doors(settings: Settings, address: str) -> None:
 
 
 def _open_database(settings: Settings) -> Database:
-    """The database, brought up to date before anything else looks at it, so that what is wrong is said here."""
+    """The database, brought up to date before anything else looks at it, to say here what is wrong."""
     from service.db.migrate import upgrade
     from service.db.session import connect
     from service.enqueue import prepare_engine
