@@ -65,7 +65,8 @@ def test_credentials_are_taken_out_wherever_they_stand(lines: io.StringIO, secre
 def test_fields_named_for_secrets_and_for_code_are_not_shown(lines: io.StringIO) -> None:
     structlog.get_logger("x").info(
         "asked", Authorization="x1", webhook_secret="x2",
-        headers={"X-Hub-Signature-256": "x3", "Cookie": "x4"}, diff="+ import os", body=b"secret code", payload="y" * 9, token=7, tokens_per_second=2.5,
+        headers={"X-Hub-Signature-256": "x3", "Cookie": "x4"}, diff="+ import os",
+        body=b"secret code", payload="y" * 9, token=7, tokens_per_second=2.5,
     )  # fmt: skip
     text = lines.getvalue()
     assert not [word for word in ("x1", "x2", "x3", "x4", "import os", "secret code", "yyy") if word in text]
