@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+import anyio.to_thread
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.github.asks import Nothing, decide
@@ -16,15 +18,13 @@ from connectors.github.webhooks import (
     Secrets,
     read_delivery,
 )
-from service.db.queries.deliveries import Arrival, keep_delivery
-from service.db.session import Database, Session
+from service.api.writer import DeliveryWriter, EnqueueDelivery
+from service.db.queries.deliveries import Arrival
+from service.db.session import Database
 
 PATH = "/webhooks/github"
 _LONGEST_NAME = 100
 _LARGEST_ID = 2**63 - 1
-
-EnqueueDelivery = Callable[[Session, int], None]
-"""Called with a delivery's number in the transaction that writes its row: never one without the other."""
 
 
 class Outcome(StrEnum):
@@ -48,9 +48,9 @@ class Receipt(BaseModel):
     delivery: str = Field(description="GitHub's id of the delivery.", examples=["72d3162e-cc78-11e3-81ab"])
 
 
-@dataclass(frozen=True)
+@dataclass
 class Intake:
-    """How deliveries are taken in.
+    """How deliveries are taken in. Safe to share between threads.
 
     Attributes:
         app_id: GitHub's number of our app, to know our own checks; None (only its client id is known)
@@ -62,9 +62,13 @@ class Intake:
     enqueue: EnqueueDelivery
     app_id: int | None = None
     max_bytes: int = MAX_BYTES
+    _writer: DeliveryWriter = field(init=False, repr=False)
 
-    def take(self, headers: Mapping[str, str], body: bytes) -> tuple[Event, Outcome]:
-        """Judge one delivery and write it down. Blocks; safe to call from many threads.
+    def __post_init__(self) -> None:
+        self._writer = DeliveryWriter(self.database, self.enqueue)
+
+    def read(self, headers: Mapping[str, str], body: bytes) -> tuple[Event, Arrival | None]:
+        """Judge one delivery: what it says, and what is to be kept of it (None: nothing follows from it).
 
         Raises:
             WebhookError: it must not be acted on.
@@ -72,12 +76,18 @@ class Intake:
         event = read_delivery(headers, body, self.secrets, max_bytes=self.max_bytes)
         if max(len(event.name), len(event.delivery)) > _LONGEST_NAME:
             raise MalformedError(f"expected an event and a delivery id of at most {_LONGEST_NAME} characters")
-        if not self._is_wanted(event):
+        return event, _arrival(event, body) if self._is_wanted(event) else None
+
+    async def take(self, headers: Mapping[str, str], body: bytes) -> tuple[Event, Outcome]:
+        """Judge one delivery, write it down, and return when that is safe.
+
+        Raises:
+            WebhookError: it must not be acted on.
+        """
+        event, arrival = await anyio.to_thread.run_sync(self.read, headers, body)
+        if arrival is None:
             return event, Outcome.IGNORED
-        with self.database.writing() as session:
-            number = keep_delivery(session, _arrival(event, body))
-            if number is not None:
-                self.enqueue(session, number)
+        number = await asyncio.wrap_future(self._writer.write(arrival))  # no thread waits for the database
         return event, Outcome.DUPLICATE if number is None else Outcome.QUEUED
 
     def _is_wanted(self, event: Event) -> bool:

@@ -55,7 +55,7 @@ class ReviewRequest(BaseModel):
     diff: Annotated[str, Field(description="Unified diff, as `git diff` prints it.", examples=[_DIFF])]
 
 
-@router.post("/reviews", response_model=DriftReport, responses=problem_responses(404, 413))
+@router.post("/reviews", response_model=DriftReport, responses=problem_responses(400, 404, 413))
 async def score_diff(request: Request, _: MEMBERS, body: Annotated[ReviewRequest, Body()]) -> Response:
     """Score a diff at once; the JSON is what `routeprint score --format json` prints. Nothing is stored."""
     parts = parts_of(request)

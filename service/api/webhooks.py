@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio.to_thread
 from fastapi import APIRouter, HTTPException, Request
 
 from connectors.github.webhooks import DigestError, MalformedError, TooLargeError
@@ -42,7 +41,7 @@ async def receive_github_webhook(request: Request) -> Receipt:
     assert intake is not None, "the endpoint is there with the app"
     body = await request.body()
     try:
-        event, outcome = await anyio.to_thread.run_sync(intake.take, request.headers, body)
+        event, outcome = await intake.take(request.headers, body)
     except DigestError as error:
         raise HTTPException(401, str(error)) from error
     except TooLargeError as error:
