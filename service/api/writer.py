@@ -42,9 +42,8 @@ class DeliveryWriter:
         """Write all that wait; often nothing does any more, because the flush before took it."""
         n = min(len(self._waiting), MOST_AT_ONCE)
         # in order of their names: processes that get the same ones must not wait for each other in a circle
-        batch = sorted(
-            (self._waiting.popleft() for _ in range(n)), key=lambda one: (one[0].guid, one[0].event)
-        )
+        waiting = [self._waiting.popleft() for _ in range(n)]
+        batch = sorted(waiting, key=lambda one: (one[0].guid, one[0].event))
         if batch and not self._is_written(batch) and len(batch) > 1:
             for one in batch:  # one that fails must not take the others with it
                 self._is_written([one])

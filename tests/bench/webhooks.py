@@ -2,7 +2,7 @@
 
 One API process, one worker process, and this one, which sends. A pull request is opened each time; the
 worker reads the delivery again and asks for a review, whose scorer sleeps for a set time and writes down
-that it ran. Latency counts from when a request was due, not from when it could be sent.
+that it ran; with ``--direct`` the delivery's own job does that, without a review. Latency counts from when a request was due, not from when it could be sent.
 
 Run as ``python -m tests.bench.webhooks --rate 50 --seconds 60``.
 """
@@ -57,6 +57,7 @@ class Plan:
     service_s: float
     database_url: str | None
     drain_s: float
+    is_direct: bool
 
     @property
     def n(self) -> int:
@@ -102,20 +103,26 @@ def serve(settings: Settings, port: multiprocessing.Queue[int]) -> None:
     asyncio.run(run())
 
 
-def work(settings: Settings, service_s: float, ran: Path) -> None:
+def work(settings: Settings, plan: Plan, ran: Path) -> None:
     """The worker process: acts on deliveries, and reviews with a scorer that sleeps and writes down."""
     enqueuer: list[Enqueuer] = []
 
+    def run(number: int) -> None:
+        time.sleep(plan.service_s)
+        with ran.open("a") as log:
+            log.write(f"{number}\n")
+
     def act(event: Event) -> None:
+        assert event.pull is not None
+        if plan.is_direct:
+            run(event.pull.number)
+            return
         if not enqueuer:
             enqueuer.append(Enqueuer.of(connect(settings)))
-        assert event.pull is not None
         enqueuer[0].review(ReviewQuestion(1, event.pull.number, event.pull.head_sha, event.pull.base_sha))
 
     def score(task: ReviewTask, _diff: str) -> DriftReport:
-        time.sleep(service_s)
-        with ran.open("a") as log:
-            log.write(f"{task.number}\n")
+        run(task.number)
         return DriftReport(verdict=Verdict.NOT_SCORED, reason="nothing is scored in a benchmark")
 
     ports = ReviewPorts(
@@ -156,9 +163,10 @@ async def send_all(plan: Plan, port: int) -> tuple[list[float], Counter[int]]:
 
 
 def wait_until_done(database: Database, plan: Plan) -> float:
-    """Seconds until every review is done, at most ``plan.drain_s``."""
+    """Seconds until everything is done, at most ``plan.drain_s``."""
     started = time.monotonic()
-    while time.monotonic() - started < plan.drain_s and count(database, Review, status="done") < plan.n:
+    last = Delivery if plan.is_direct else Review
+    while time.monotonic() - started < plan.drain_s and count(database, last, status="done") < plan.n:
         time.sleep(1)
     return time.monotonic() - started
 
@@ -183,12 +191,12 @@ def measure(plan: Plan, home: Path) -> None:
     port: multiprocessing.Queue[int] = context.Queue()
     children = [
         context.Process(target=serve, args=(settings, port)),
-        context.Process(target=work, args=(settings, plan.service_s, ran)),
+        context.Process(target=work, args=(settings, plan, ran)),
     ]
     for child in children:
         child.start()
     address = port.get(timeout=120)
-    while count(database, Delivery) or not list((home / "executors").glob("*")):
+    while not list((home / "executors").glob("*")):
         time.sleep(0.2)
     time.sleep(3)  # the worker registers its queues
     seconds, statuses = asyncio.run(send_all(plan, address))
@@ -229,9 +237,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--service-s", type=float, default=0.05)
     parser.add_argument("--drain-s", type=float, default=900)
+    parser.add_argument("--direct", action="store_true", help="the delivery's job itself runs the scorer")
     parser.add_argument("--database-url", help="an empty database; default: SQLite in a temporary folder")
     asked = parser.parse_args()
-    plan = Plan(asked.rate, asked.seconds, asked.service_s, asked.database_url, asked.drain_s)
+    plan = Plan(asked.rate, asked.seconds, asked.service_s, asked.database_url, asked.drain_s, asked.direct)
     with tempfile.TemporaryDirectory() as home:
         measure(plan, Path(home))
 
