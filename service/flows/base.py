@@ -23,8 +23,8 @@ _MOMENT_TOKENS = 30_000
 def base_identity(name: str, revision: str | None) -> str:
     """Whether a base is still the one it was, told without loading it.
 
-    The embedded base changes with the package, a hub's with its pinned commit, a directory's with its files. To
-    be wrong is cheap: what is learned again from the same base is found, not trained.
+    The embedded base changes with the package, a hub's with its pinned commit, a directory's with its files.
+    To be wrong is cheap: what is learned again from the same base is found, not trained.
     """
     files = sorted(Path(name).glob("*.safetensors"))
     stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
