@@ -117,7 +117,7 @@ def learn(task: RepositoryTask, tell: Tell, settings: Settings, config: ProfileC
     facts = made.summary.provenance
     return Learned(
         made.digest, made.signature, base_identity(config.base, config.revision),
-        facts["config"], made.commit, made.summary.n_commits, dict(facts), made.authors,
+        facts["config"], made.commit, sum(made.summary.n_commits.values()), dict(facts), made.authors,
     )  # fmt: skip
 
 
