@@ -71,6 +71,12 @@ class Settings(BaseSettings):
     """Histories one worker reads at a time."""
     job_attempts: Annotated[int, Field(ge=1)] = 10
     """Workers that a job may take down before it is given up."""
+    ingest_every_s: Annotated[float, Field(gt=0)] = 3600.0
+    """Seconds between looks at a repository's history; a push to the default branch is looked at at once."""
+    stale_commits: Annotated[int, Field(ge=1)] = 50
+    """New commits of a team after which it is learned again: a quarter of those a signature is read from."""
+    stale_days: Annotated[float, Field(gt=0)] = 90.0
+    """Days after which it is learned again if there is any new commit: habits change, though slowly."""
     start_timeout_s: Annotated[float, Field(gt=0)] = 180.0
     """Seconds the scoring process may take to load a base and its profiles."""
     public_url: str | None = None

@@ -18,6 +18,7 @@ from service.cli import (
     evaluation,
     github,
     history,
+    lifecycle,
     profiles,
     reviews,
     serving,
@@ -34,7 +35,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (history, profiles, reviews, serving, work, tokens, github, config, demo, evaluation):
+for commands in (
+    history,
+    profiles,
+    reviews,
+    serving,
+    work,
+    lifecycle,
+    tokens,
+    github,
+    config,
+    demo,
+    evaluation,
+):
     commands.add_to(app)
 
 

@@ -55,7 +55,7 @@ def work(
 
 
 @contextmanager
-def _asking(home: Home) -> Iterator[Enqueuer]:
+def asking_on(home: Home) -> Iterator[Enqueuer]:
     """An enqueuer on the upgraded database, closed at the end."""
     from service.db.migrate import upgrade
     from service.db.session import connect
@@ -86,7 +86,7 @@ def list_(
     from service.db.queries.jobs import list_jobs
     from service.reports.escape import visible
 
-    with _asking(home) as asking, asking.database.reading() as session:
+    with asking_on(home) as asking, asking.database.reading() as session:
         rows = list_jobs(session, statuses=[status] if status else (), flow=flow, limit=limit)
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="dim")
     for heading in ("job", "flow", "about", "status", "attempt", "progress"):
@@ -114,7 +114,7 @@ def log(job: JobId, home: Home = None) -> None:
     from service.db.queries.jobs import find_job, list_lines
     from service.reports.escape import visible
 
-    with _asking(home) as asking, asking.database.reading() as session:
+    with asking_on(home) as asking, asking.database.reading() as session:
         lines = list_lines(session, find_job(session, job).id)
     show("".join(f"{line.at:%Y-%m-%d %H:%M:%S} {line.attempt} {visible(line.text)}\n" for line in lines))
 
@@ -122,14 +122,14 @@ def log(job: JobId, home: Home = None) -> None:
 @jobs.command("cancel")
 def cancel(job: JobId, home: Home = None) -> None:
     """Call a job off; one that runs stops within a second or at its next step."""
-    with _asking(home) as asking:
+    with asking_on(home) as asking:
         show(f"{asking.cancel(job).id} is called off\n")
 
 
 @jobs.command("retry")
 def retry(job: JobId, home: Home = None) -> None:
     """Ask again for a job that failed or was cancelled."""
-    with _asking(home) as asking:
+    with asking_on(home) as asking:
         show(f"{asking.retry(job)} is asked for\n")
 
 
@@ -148,7 +148,7 @@ def ask(
     from service.enqueue import Urgency
 
     place = find_repository(repo)
-    with _asking(home) as asking:
+    with asking_on(home) as asking:
         with asking.database.writing() as session:
             number = number_of(keep_repository(session, str(place), path=str(place)))
         if flow is Flow.INGEST:

@@ -158,10 +158,10 @@ def connect(settings: Settings) -> Database:
     url = make_url(database_url(settings))
     if url.get_backend_name() == "sqlite":
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+        engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
         _follow_sqlite(engine)
     else:
-        engine = sa.create_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True)
+        engine = sa.create_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True, hide_parameters=True)
     try:
         with engine.connect():
             pass

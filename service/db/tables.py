@@ -97,7 +97,19 @@ class Team(Row, table=True):
     name: str = ""
     paths: list[str] = document(list)
     with_agents: bool = False
+    waiting: str = ""  # why there is no signature yet: "about 40 more commits until scoring"
+    waiting_head: str = ""  # the commit at which that was found
     created_at: datetime = moment()
+
+
+class Forgotten(Row, table=True):
+    """Whose code is never learned from again, as a digest: the name itself has been forgotten."""
+
+    __table_args__ = _unique("repository_id", "digest")
+    id: int | None = own_id()
+    repository_id: int = belongs_to("repository")
+    digest: str
+    at: datetime = moment()
 
 
 class Delivery(Row, table=True):

@@ -22,7 +22,11 @@ _FOREIGN_SHARES = (0.72, 0.08, 0.2)
 
 
 class TooLittleHistoryError(ServiceError):
-    """A team has too few commits to calibrate on; the message says how many more are needed."""
+    """A team has too few commits to calibrate on; ``more`` is about how many are missing."""
+
+    def __init__(self, message: str, more: int) -> None:
+        super().__init__(message)
+        self.more = more
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def check_history(slices: Slices, config: ProfileConfig) -> None:
             more = round((needed[name] - have) / share) + 1
             raise TooLittleHistoryError(
                 f"too little history: {have} usable commits in the {name} slice, {needed[name]} are needed: "
-                f"about {more} more commits of the team's own code; add paths or authors, or wait"
+                f"about {more} more commits of the team's own code; add paths or authors, or wait",
+                more,
             )
 
 

@@ -6,7 +6,7 @@ signatures -> profile. Every arrow ends in an artifact, so that a second run loo
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,7 +126,7 @@ def _keep(
     from fingerprint.drift.team_lines import TeamLines
 
     facts = {
-        "format": FORMAT, "config": bench.config.model_dump(mode="json"), "choice": asdict(plan.choice),
+        "format": FORMAT, "config": bench.config.model_dump(mode="json"), "choice": plan.choice.facts(),
         "signature": signature, "adapters": trained.digests, "author_signatures": authors,
         "null_source": plan.foreign.name, "summary": summary.model_dump(mode="json"),
     }  # fmt: skip

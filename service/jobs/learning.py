@@ -8,13 +8,13 @@ from typing import Any
 
 from service.db.columns import now
 from service.db.queries.jobs import find_job
-from service.db.queries.people import consenting_authors
-from service.db.queries.repositories import get_repository, get_team, note_ingested
+from service.db.queries.people import consenting_authors, forgotten_digests
+from service.db.queries.repositories import get_repository, get_team, note_ingested, note_waiting
 from service.db.queries.signatures import NewSignature, add_version, scope_of_author, scope_of_team
 from service.db.session import Database
 from service.jobs.attempt import Attempt
 from service.jobs.review import GITHUB_TRIES, guarded
-from service.jobs.work import Learned, RepositoryTask, Work
+from service.jobs.work import Learned, RepositoryTask, TooEarlyError, Work
 
 
 def ingest(job_id: str, database: Database, work: Work) -> dict[str, Any]:
@@ -39,10 +39,17 @@ def profile(job_id: str, database: Database, work: Work) -> dict[str, Any]:
 
     def run() -> dict[str, Any]:
         _read(attempt, database, work, task)
-        learned = Learned(**attempt.step("train", lambda: asdict(work.train(task, attempt.tell))))
+        learned = attempt.step("train", lambda: _train(attempt, work, task))
         return attempt.step("sign", lambda: _sign(attempt, database, task, learned))
 
     return guarded(attempt, run, lambda _: None)
+
+
+def _train(attempt: Attempt, work: Work, task: RepositoryTask) -> dict[str, Any]:
+    try:
+        return asdict(work.train(task, attempt.tell))
+    except TooEarlyError as error:
+        return {"waiting": str(error)}
 
 
 def _read(attempt: Attempt, database: Database, work: Work, task: RepositoryTask) -> str:
@@ -55,9 +62,16 @@ def _read(attempt: Attempt, database: Database, work: Work, task: RepositoryTask
     return attempt.step("read history", read, n_tries=GITHUB_TRIES)
 
 
-def _sign(attempt: Attempt, database: Database, task: RepositoryTask, learned: Learned) -> dict[str, Any]:
-    """Write down the new versions; done twice it finds its own."""
+def _sign(
+    attempt: Attempt, database: Database, task: RepositoryTask, result: dict[str, Any]
+) -> dict[str, Any]:
+    """Write down the new versions, or why there is none yet; done twice it finds its own."""
     attempt.require_current()
+    with database.writing() as session:
+        note_waiting(session, task.repository_id, task.team, result.get("waiting", ""))
+    if "waiting" in result:
+        return result
+    learned = Learned(**result)
     made = {scope_of_team(task.team): learned.signature}
     made |= {scope_of_author(key): digest for key, digest in learned.authors.items()}
     with database.writing() as session:
@@ -81,4 +95,5 @@ def _task_of(database: Database, job_id: str) -> RepositoryTask:
         return RepositoryTask(
             job_id, payload["repository"], repository.full_name, Path(repository.path), team.name,
             tuple(team.paths), team.with_agents, consenting_authors(session, payload["repository"]),
+            forgotten_digests(session, payload["repository"]),
         )  # fmt: skip

@@ -9,21 +9,39 @@ from dataclasses import dataclass, field
 from connectors.git.command import Repository
 from connectors.git.ranges import read_range
 from fingerprint.config import ProfileConfig
-from fingerprint.provenance import digest_of
 from fingerprint.report import DriftReport
 from service import ServiceError
 from service.api.scoring import RefusedError, Request, ScoringProcess, UnavailableError
 from service.db.queries.jobs import JobProgress
+from service.enqueue import Enqueuer
+from service.flows.base import base_identity
 from service.flows.ingest import ingest
+from service.flows.lifecycle import look_after
+from service.flows.plan import TooLittleHistoryError
 from service.flows.profile import NotProfiledError, make_profile
 from service.flows.team import TeamChoice
 from service.flows.training import Stage
-from service.jobs.work import Learned, Published, PullNow, RepositoryTask, ReviewPorts, ReviewTask, Tell, Work
+from service.jobs.work import (
+    Chore,
+    Learned,
+    Published,
+    PullNow,
+    RepositoryTask,
+    ReviewPorts,
+    ReviewTask,
+    Tell,
+    TooEarlyError,
+    Work,
+)
 from service.settings import Settings
 from service.worker import serve_reviews
 
 SCORING_TRIES = 3
 """The scoring process is replaced when it dies or hangs; a diff that kills three of them is not scored."""
+
+
+LOOK_EVERY_S = 60.0
+"""How soon something that has become due is asked for."""
 
 
 class ScoringError(ServiceError):
@@ -45,7 +63,8 @@ class Scorer:
             NotProfiledError, ScoringError: why not is in the message.
         """
         if not task.profile:
-            raise NotProfiledError(f"no signature: {task.full_name} has not been learned yet")
+            why = task.waiting or "it has not been learned yet"
+            raise NotProfiledError(f"no signature of {task.full_name}: {why}")
         request = Request(task.full_name, diff, task.profile)
         problem = ""
         for _ in range(SCORING_TRIES):
@@ -79,7 +98,7 @@ def learn(task: RepositoryTask, tell: Tell, settings: Settings, config: ProfileC
     """Learn a team's signature, and those of the people who agreed to one.
 
     Raises:
-        TooLittleHistoryError: with how many commits are missing.
+        TooEarlyError: with how many commits are missing.
     """
 
     def report(stage: Stage) -> None:
@@ -88,14 +107,17 @@ def learn(task: RepositoryTask, tell: Tell, settings: Settings, config: ProfileC
         ))  # fmt: skip
 
     config = config.model_copy(update={"with_agents": task.with_agents})
-    made = make_profile(
-        task.path, settings, config, choice=TeamChoice(task.paths, (), task.with_agents), report=report,
-        consenting=frozenset(task.consenting),
-    )  # fmt: skip
+    choice = TeamChoice(task.paths, (), task.with_agents, frozenset(task.forgotten))
+    try:
+        made = make_profile(
+            task.path, settings, config, choice=choice, report=report, consenting=frozenset(task.consenting)
+        )
+    except TooLittleHistoryError as error:
+        raise TooEarlyError(f"about {error.more} more commits until scoring") from error
     facts = made.summary.provenance
     return Learned(
-        made.digest, made.signature, digest_of([facts["base"], facts["revision"], facts["routes"]]),
-        facts["config"], made.commit, made.summary.n_commits, dict(facts), made.authors,
+        made.digest, made.signature, base_identity(config.base, config.revision),
+        facts["config"], made.commit, sum(made.summary.n_commits.values()), dict(facts), made.authors,
     )  # fmt: skip
 
 
@@ -121,13 +143,19 @@ def folder_ports(score: Callable[[ReviewTask, str], DriftReport]) -> ReviewPorts
     )
 
 
-def folder_work(settings: Settings) -> Work:
+def folder_work(settings: Settings, config: ProfileConfig | None = None) -> Work:
     """All that a worker needs to do for repositories that are folders of this machine."""
     scorer = Scorer(settings)
-    config = ProfileConfig(base=settings.base, revision=settings.revision)
+    config = config or ProfileConfig(base=settings.base, revision=settings.revision)
+    base = base_identity(config.base, config.revision)
+
+    def look(asking: Enqueuer) -> None:
+        look_after(asking, settings, base)
+
     return Work(
         folder_ports(scorer.score),
         lambda task, tell: read_history(task, tell, settings),
         lambda task, tell: learn(task, tell, settings, config),
+        (Chore("look after signatures", min(LOOK_EVERY_S, settings.ingest_every_s), look),),
         close=scorer.close,
     )

@@ -16,7 +16,7 @@ from service import ServiceError
 from service.artifacts import ArtifactStore
 from service.db.queries import reviews as rows
 from service.db.queries.jobs import find_job
-from service.db.queries.repositories import get_repository
+from service.db.queries.repositories import get_repository, get_team
 from service.db.queries.signatures import find_version
 from service.db.session import Database
 from service.db.states import JobStatus, ReviewStatus
@@ -201,4 +201,5 @@ def _task_of(session: Any, review_id: int, job_id: str) -> ReviewTask:
         review_id, job_id, row.repository_id, repository.full_name, Path(repository.path), row.number,
         row.head_sha, row.base_sha, row.team, row.config_hash, job_id, row.check_run_id,
         row.signature_version, "" if version is None else version.profile,
+        get_team(session, row.repository_id, row.team).waiting,
     )  # fmt: skip

@@ -14,6 +14,10 @@ from service.db.queries.jobs import JobProgress
 from service.enqueue import Enqueuer
 
 
+class TooEarlyError(ServiceError):
+    """There is too little history to learn from yet; the message says how many commits are missing."""
+
+
 class NotWantedError(ServiceError):
     """The attempt that is running no longer counts: cancelled, or another worker has taken over."""
 
@@ -25,7 +29,7 @@ class ReviewTask:
     Attributes:
         number: of the pull request, 0 for a merge queue's group. path: the repository's folder or mirror.
         external_id: names the answer on GitHub: the same in every attempt, another when asked again.
-        profile: digest of the profile to score with, "" for none.
+        profile: digest of the profile to score with, "" for none. waiting: then, why there is none yet.
     """
 
     review_id: int
@@ -42,6 +46,7 @@ class ReviewTask:
     check_run_id: int | None
     signature_version: int
     profile: str
+    waiting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class RepositoryTask:
     paths: tuple[str, ...] = ()
     with_agents: bool = False
     consenting: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,8 @@ class Work:
 
     Attributes:
         ingest: fetches, reads what is new, and returns the newest commit read.
-        train: learns a signature; called again after a kill, it goes on from its checkpoints.
+        train: learns a signature; called again after a kill, it goes on from its checkpoints. TooEarlyError
+            is no failure: it is kept as the reason for NOT SCORED.
         act: asks for what follows from a webhook, also twice; None leaves webhooks to other workers.
         chores: for the one worker that leads.
         close: lets go of what the functions hold, when the worker stops.

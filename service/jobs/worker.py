@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import threading
@@ -142,7 +143,7 @@ def run_worker(
     """Do jobs until SIGTERM or SIGINT, then drain and end the process. For a process's main thread.
 
     Args:
-        ends_with_parent: drain too when the process that started this one is gone.
+        ends_with_parent: drain too when the process that started this one, by multiprocessing, is gone.
     """
     stopping = threading.Event()
 
@@ -154,9 +155,9 @@ def run_worker(
         signal.signal(number, stop)
     worker = Worker.start(settings, queues, work)
     LOG.info("%s listens to %s", worker.name.id, ", ".join(queues))
-    parent = os.getppid()
+    parent = multiprocessing.parent_process() if ends_with_parent else None
     while not stopping.wait(_LOOK_EVERY_S):
-        if ends_with_parent and os.getppid() != parent:
+        if parent is not None and not parent.is_alive():
             LOG.warning("the parent process is gone: stopping")
             break
     worker.stop()

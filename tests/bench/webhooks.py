@@ -2,7 +2,8 @@
 
 One API process, one worker process, and this one, which sends. A pull request is opened each time; the
 worker reads the delivery again and asks for a review, whose scorer sleeps for a set time and writes down
-that it ran; with ``--direct`` the delivery's own job does that, without a review. Latency counts from when a request was due, not from when it could be sent.
+that it ran. With ``--direct`` the delivery's own job does that, without a review. Latency counts from when a
+request was due, not from when it could be sent.
 
 Run as ``python -m tests.bench.webhooks --rate 50 --seconds 60``.
 """

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import delete, update
 from sqlmodel import Session, col, select
 
+from connectors.identity.author import forgotten_digest
 from service import ServiceError
 from service.db.queries.jobs import changed
 from service.db.queries.signatures import scope_of_author
@@ -18,6 +19,7 @@ from service.db.tables import (
     AuditEvent,
     Author,
     Consent,
+    Forgotten,
     PullCommit,
     PullRequest,
     ReviewThread,
@@ -97,8 +99,15 @@ def _own_signatures(session: Session, author: Author) -> Sequence[Signature]:
     ).all()
 
 
+def forgotten_digests(session: Session, repository_id: int) -> tuple[str, ...]:
+    """Whose code a repository's teams must not be learned from."""
+    wanted = select(Forgotten.digest).where(Forgotten.repository_id == repository_id)
+    return tuple(sorted(session.exec(wanted)))
+
+
 def forget_author(session: Session, author: Author, by: str) -> tuple[str, ...]:
     """Delete a person's rows and their name elsewhere; returns the digests of their signatures' artifacts."""
+    session.add(Forgotten(repository_id=author.repository_id, digest=forgotten_digest(author.key)))
     pulls = select(PullRequest.id).where(PullRequest.repository_id == author.repository_id)
     named: tuple[tuple[Any, str], ...] = (
         (PullCommit, "author_key"), (PullCommit, "requester"), (ReviewThread, "author_key"),

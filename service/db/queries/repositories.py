@@ -140,6 +140,14 @@ def note_ingested(session: Session, repository_id: int, head: str, at: datetime)
     row.ingested_head, row.ingested_at = head, at
 
 
+def note_waiting(session: Session, repository_id: int, team: str, why: str) -> None:
+    """Why a team has no signature yet, and at which commit; "" when it has one."""
+    row = get_team(session, repository_id, team)
+    row.waiting = why
+    row.waiting_head = get_repository(session, repository_id).ingested_head if why else ""
+    session.add(row)
+
+
 def keep_team(
     session: Session, repository_id: int, name: str, paths: Sequence[str], *, with_agents: bool = False
 ) -> Team:

@@ -55,6 +55,7 @@ def add_version(session: Session, made: NewSignature) -> Signature:
     for version in versions:
         if version.artifact == made.artifact and version.profile == made.profile:
             version.stale_reason, version.stale_at, version.withdrawn_reason = "", None, ""
+            version.base_hash, version.commit = made.base_hash, made.commit
             return version
     subject = Subject.TEAM if made.scope.startswith("team:") else Subject.AUTHOR
     row = Signature(

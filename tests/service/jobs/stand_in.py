@@ -178,3 +178,8 @@ def run(settings: Settings, queues: tuple[Queue, ...], place: Path) -> None:
     """A worker process of a test."""
     with contextlib.suppress(KeyboardInterrupt):
         run_worker(settings, queues, World(place).work(ArtifactStore(settings.home)))
+
+
+def make_work(settings: Settings) -> Work:
+    """For the tree of workers, whose home lies beside the world."""
+    return World(settings.home.parent / "world").work(ArtifactStore(settings.home))

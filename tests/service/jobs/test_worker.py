@@ -70,6 +70,7 @@ def test_a_head_that_moved_without_our_being_told_is_not_published(scene: Scene)
     assert [fact["by"] for fact in scene.world.happened("withdrawn")] == ["h2"]
 
 
+@pytest.mark.slow
 def test_the_urgent_goes_first_and_one_worker_trains_one_at_a_time(scene: Scene):
     with scene.database.writing() as session:
         others = [number_of(keep_repository(session, f"shop/{i}", path="x")) for i in range(3)]
@@ -100,6 +101,7 @@ def test_a_worker_told_to_stop_finishes_what_it_has_begun(scene: Scene):
         assert [row.status for row in list_executors(session)] == [ExecutorStatus.STOPPED]
 
 
+@pytest.mark.slow
 def test_a_training_that_outlasts_the_drain_is_handed_on_at_once(scene: Scene):
     scene.world.order("author-a:3", what="30")
     hurried = scene.settings.model_copy(update={"drain_timeout_s": 1.0, "executor_timeout_s": 30.0})
@@ -141,6 +143,7 @@ def test_a_false_alarm_harms_nothing(scene: Scene):
     scene.finish(other.job_id, restarts=False)
 
 
+@pytest.mark.slow
 def test_two_workers_never_have_one_name(scene: Scene):
     scene.fleet.start()
     scene.fleet.start()
@@ -160,6 +163,7 @@ def test_two_workers_never_have_one_name(scene: Scene):
     assert names() == before, "started again, they take their names again"
 
 
+@pytest.mark.slow
 def test_jobs_of_another_version_of_the_workflows_are_begun_anew(scene: Scene):
     scene.world.order("score:before")
     first = scene.fleet.start()
@@ -180,6 +184,7 @@ def test_jobs_of_another_version_of_the_workflows_are_begun_anew(scene: Scene):
     assert sorted(check["number"] for check in scene.world.all("checks")) == [7, 8]
 
 
+@pytest.mark.slow
 def test_a_job_that_takes_every_worker_down_is_given_up_and_can_be_retried(scene: Scene):
     scene.world.order("score:before", 3)
     scene.fleet.settings = scene.settings.model_copy(update={"job_attempts": 2})
@@ -194,6 +199,7 @@ def test_a_job_that_takes_every_worker_down_is_given_up_and_can_be_retried(scene
     assert len(scene.world.all("checks")) == 1
 
 
+@pytest.mark.slow
 def test_a_job_is_called_off_while_it_trains(scene: Scene):
     scene.world.order("team:3", what="0.5")
     scene.fleet.start()
