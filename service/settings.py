@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     """Seconds one request to GitHub may take."""
     github_write_pause_s: Annotated[float, Field(ge=0)] = 1.0
     """Seconds between two writes to GitHub; GitHub asks for one."""
+    gate_false_alarms: Annotated[float, Field(gt=0, lt=1)] = 0.10
+    """Largest false-alarm rate, upper end of its interval, at which a back-test lets a check fail."""
     github_max_wait_s: Annotated[float, Field(ge=0)] = 120.0
     """Seconds a request waits for a limit of GitHub's; beyond that its job is tried again later."""
 

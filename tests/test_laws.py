@@ -247,7 +247,7 @@ def test_command_lines_in_documents_name_real_commands_and_options():
     wrong = []
     for document, line in command_lines():
         command, words = commands.get(line.split()[1]), line.split()[2:]
-        while (inner := getattr(command, "commands", None)) is not None and words:
+        while (inner := getattr(command, "commands", None)) is not None and words and words[0].isalpha():
             command = inner.get(words.pop(0))
         options = {o for p in getattr(command, "params", []) for o in [*p.opts, *p.secondary_opts]}
         if command is None or not set(re.findall(r"(?<= )--[\w-]+", line)) <= options | {"--help"}:

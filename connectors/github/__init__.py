@@ -8,7 +8,15 @@ class GitHubError(ConnectorError):
 
 
 class RefusedError(GitHubError):
-    """GitHub understood and said no: a permission is missing, or the request is not valid. Do not repeat."""
+    """GitHub understood and said no: a permission is missing, or the request is not valid. Do not repeat.
+
+    Attributes:
+        status: of the answer, or 0 when GitHub was not asked.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class GoneError(GitHubError):

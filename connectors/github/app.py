@@ -7,16 +7,22 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
+import jwt
 from github import Auth
-from jwt import PyJWTError
+from jwt.algorithms import RSAAlgorithm
 
 from connectors.github import GitHubError
 from connectors.github.client import Client, Dials, Pacer
 from connectors.github.events import Account, RepositoryRef
 from connectors.github.payload import Json, number, record, text
 from connectors.github.webhooks import read_account, read_repository
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 # Nothing else is asked for: https://docs.github.com/rest/authentication/permissions-required-for-github-apps
 PERMISSIONS = {"metadata": "read", "contents": "read", "pull_requests": "write", "checks": "write"}
@@ -72,17 +78,11 @@ class App:
         self.key, self.dials = key, dials
         self._clock, self._sleep = clock, sleep
         self._pacer = Pacer(dials.write_pause_s, sleep=sleep)
-        # assertions are valid for 5 minutes and dated back one, for clocks that differ
-        self._auth = Auth.AppAuth(key.id, key.private_key)
         self._lock = threading.Lock()
         self._credentials: dict[tuple[object, ...], _Credential] = {}
-        try:
-            self._auth.create_jwt()
-        except (ValueError, TypeError, PyJWTError) as error:
-            raise GitHubError(
-                f"expected the app's private key in PEM, saw something else: {error}"
-            ) from error
-        self._client = self._make(lambda _: self._auth.create_jwt())
+        # assertions are valid for 5 minutes and dated back one, for clocks that differ
+        auth = Auth.AppAuth(key.id, sign_func=_signer(key.private_key))
+        self._client = self._make(lambda _: auth.create_jwt())
 
     def _make(self, credential: Callable[[bool], str]) -> Client:
         return Client(self.dials, credential, self._pacer, clock=self._clock, sleep=self._sleep)
@@ -145,9 +145,24 @@ class App:
         return text(self._client.get("/app").json, "slug")
 
 
+@lru_cache(maxsize=4)
+def _signer(private_key: str) -> Callable[[dict[str, Any]], str]:
+    """Signs assertions. Reading a key costs many times what signing does, so it is read once.
+
+    Raises:
+        GitHubError: it is no private key.
+    """
+    try:
+        key = cast("RSAPrivateKey", RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(private_key))
+        jwt.encode({}, key, "RS256")
+    except (ValueError, TypeError, jwt.PyJWTError) as error:
+        raise GitHubError(f"expected the app's private key in PEM, saw something else: {error}") from error
+    return lambda claims: jwt.encode(claims, key, "RS256")
+
+
 def bot_account(client: Client, slug: str) -> Account:
     """The account that the app writes as. client: an installation's, for assertions may not read users."""
-    return read_account(client.get(f"/users/{quote(slug + '[bot]')}").json)
+    return read_account(client.get(f"/users/{quote(slug + '[bot]', safe='')}").json)
 
 
 def repositories(client: Client) -> tuple[RepositoryRef, ...]:
@@ -160,7 +175,9 @@ def repositories(client: Client) -> tuple[RepositoryRef, ...]:
 def permission_of(client: Client, full_name: str, login: str) -> str:
     """admin, write, read or none. Raises GoneError: no such person."""
     # https://docs.github.com/rest/collaborators/collaborators#get-repository-permissions-for-a-user
-    return text(client.get(f"/repos/{full_name}/collaborators/{quote(login)}/permission").json, "permission")
+    return text(
+        client.get(f"/repos/{full_name}/collaborators/{quote(login, safe='')}/permission").json, "permission"
+    )
 
 
 def may_write(permission: str) -> bool:

@@ -6,6 +6,7 @@ a PATCH, sleeps without a bound, and drops the query of a renamed repository's r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -187,10 +188,16 @@ class Client:
         """Change. The same change twice is one change, so it is repeated until GitHub answers."""
         return self._repeat("PATCH", path, body=body)
 
+    def delete(self, path: str) -> None:
+        """Delete; what is gone already is deleted."""
+        with contextlib.suppress(GoneError):
+            self._repeat("DELETE", path)
+
     def create(
-        self, path: str, body: Mapping[str, Any], *, find: Callable[[], Any | None] | None = None
-    ) -> Any:
-        """Create, once.
+        self, path: str, body: Mapping[str, Any], *, find: Callable[[], Any | None] | None = None,
+        verb: str = "POST",
+    ) -> Any:  # fmt: skip
+        """Create, once; or with another verb, do once what must not be done twice.
 
         Args:
             find: looks for what an earlier attempt may have created, and gives its record. Called before
@@ -199,7 +206,7 @@ class Client:
         n_limited = 0
         for attempt in range(self.dials.attempts):
             try:
-                answer = self._once("POST", path, body=body)
+                answer = self._once(verb, path, body=body)
             except requests.RequestException as error:
                 failure = f"{type(error).__name__}: {error}"
             else:
@@ -209,13 +216,13 @@ class Client:
                     self._wait(wait, answer)
                     continue
                 if answer.status < 500:
-                    return self._good("POST", path, answer).json
+                    return self._good(verb, path, answer).json
                 failure = f"status {answer.status}"
-            self._back_off("POST", path, attempt, failure)
+            self._back_off(verb, path, attempt, failure)
             found = find() if find is not None else None
             if found is not None:
                 return found
-        raise self._exhausted("POST", path)
+        raise self._exhausted(verb, path)
 
     def graphql(self, query: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
         """Run a query.
@@ -321,7 +328,7 @@ class Client:
         message = f"{verb} {path}: status {answer.status}, {said}" + (f" ({details})" if details else "")
         if answer.status in {404, 410, 451}:
             raise GoneError(redact(f"{message}; it does not exist, or the app is not installed there"))
-        raise RefusedError(redact(f"{message}; {_advice(answer.status)}"))
+        raise RefusedError(redact(f"{message}; {_advice(answer.status)}"), answer.status)
 
     def _exhausted(self, verb: str, path: str) -> UnavailableError:
         return UnavailableError(

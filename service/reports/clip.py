@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 CUT = "… cut here; the rest is in the report."
+_TAGS = ("<details", "</details>", "<summary")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})(.*)$")
 
 
@@ -43,19 +44,22 @@ def _ended(lines: list[str], closing: list[str]) -> str:
 
 
 def _closing(lines: list[str]) -> list[list[str]]:
-    """For every number of lines, what closes what they leave open."""
+    """For every number of lines, what closes what they leave open.
+
+    A line that begins with one of our tags begins a block of HTML, in which a fence means nothing until a
+    blank line ends it (CommonMark 4.6).
+    """
     found: list[list[str]] = [[]]
-    fence, depth = "", 0
+    fence, depth, is_html = "", 0, False
     for line in lines:
         mark = _FENCE.match(line)
         if fence:
             is_end = mark and mark[1][0] == fence[0] and len(mark[1]) >= len(fence) and not mark[2].strip()
             fence = "" if is_end else fence
-        elif mark:
-            fence = mark[1]
         else:
-            depth += line.count("<details") - line.count("</details>")
-        found.append(
-            [*([fence] if fence else []), *([""] if depth > 0 else []), *["</details>"] * max(0, depth)]
-        )
+            is_html = bool(line.strip()) and (is_html or line.startswith(_TAGS))
+            fence = mark[1] if mark and not is_html else ""
+            depth += 0 if fence else line.count("<details") - line.count("</details>")
+        ends = ["", *["</details>"] * depth] if depth > 0 else []
+        found.append([*([fence] if fence else []), *ends])
     return found

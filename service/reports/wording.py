@@ -193,4 +193,4 @@ def score_rows(evidence: Evidence) -> tuple[tuple[str, str], ...]:
 def _alarms(evidence: Evidence) -> str:
     if evidence.realised_false_alarms is None:
         return "false alarms not measured yet"
-    return f"{percent(evidence.realised_false_alarms)} of {evidence.n_held_out} held-out commits pass it"
+    return f"{percent(evidence.realised_false_alarms)} of {evidence.n_held_out} held-out commits were flagged"

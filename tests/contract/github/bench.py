@@ -25,6 +25,7 @@ class Bench:
     waits: list[float] = field(default_factory=list)
 
     def repo(self, name: str = "acme/rocket", **known) -> Repo:
+        name = self.world.renamed.get(name, name)
         repo = self.world.repos.get(name) or self.world.add_repo(name, **known)
         repo.pulls.setdefault(1, Pull(1, HEAD, BASE))
         return repo

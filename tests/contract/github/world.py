@@ -34,6 +34,7 @@ def private_key() -> str:
     ).decode()
 
 
+@cache
 def public_key(private: str) -> str:
     """The half that GitHub holds."""
     key = serialization.load_pem_private_key(private.encode(), None).public_key()
