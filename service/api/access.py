@@ -67,9 +67,19 @@ def allow(*roles: Role) -> Callable[..., Caller]:
         if caller.role not in roles:
             known = " or ".join(role.value for role in roles)
             raise HTTPException(403, f"this needs a token of the role {known}, yours is {caller.role.value}")
+        _refuse_unknown_parameters(request)
         return caller
 
     return check
+
+
+def _refuse_unknown_parameters(request: Request) -> None:
+    """Raises HTTPException (422): a filter with a slip in its name would quietly let everything through."""
+    known = {str(field.alias) for field in request.scope["route"].dependant.query_params}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        there_are = f"there are {', '.join(sorted(known))}" if known else "there is none"
+        raise HTTPException(422, f"query: no parameter {unknown[0]!r} here; {there_are}")
 
 
 def _everybody(request: Request) -> Caller:

@@ -65,6 +65,12 @@ def test_a_cursor_that_is_not_ours_is_refused(client: TestClient, token: Token) 
             assert (response.status_code, response.json()["title"]) == (422, "Unprocessable Content"), cursor
 
 
+def test_a_parameter_with_a_slip_in_its_name_is_refused(client: TestClient, token: Token) -> None:
+    response = client.get("/v1/jobs?statsu=done", headers=token(Role.MEMBER))
+    assert response.status_code == 422
+    assert "no parameter 'statsu' here; there are cursor, flow, limit" in response.json()["detail"]
+
+
 def test_an_unchanged_answer_is_not_sent_again(
     client: TestClient, database: Database, rows: Rows, token: Token
 ) -> None:
