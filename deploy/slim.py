@@ -47,9 +47,7 @@ def render() -> str:
     missing = names - {canonicalize_name(line.split("==")[0]) for line in kept}
     if missing:
         raise SystemExit(f"requirements.lock lacks {', '.join(sorted(missing))}: run `make lock`")
-    return "\n".join(
-        ["# What the API needs, without torch; deploy/slim.py writes it from the lock.", *kept, ""]
-    )
+    return "\n".join(["# What the API needs, without torch; written by deploy/slim.py.", *kept, ""])
 
 
 if __name__ == "__main__":

@@ -141,14 +141,14 @@ class Work:
         ingest: fetches, reads what is new, and returns the newest commit read.
         train: learns a signature; called again after a kill, it goes on from its checkpoints. TooEarlyError
             is no failure: it is kept as the reason for NOT SCORED.
-        act: asks for what follows from a webhook, also twice; None leaves webhooks to other workers.
         chores: for the one worker that leads.
         close: lets go of what the functions hold, when the worker stops.
+        act: asks for what follows from a webhook, also twice; None leaves webhooks to other workers.
     """
 
     review: ReviewPorts
     ingest: Callable[[RepositoryTask, Tell], str]
     train: Callable[[RepositoryTask, Tell], Learned]
-    act: Callable[[Event], None] | None = None
     chores: tuple[Chore, ...] = ()
     close: Callable[[], None] = lambda: None
+    act: Callable[[Event], None] | None = None

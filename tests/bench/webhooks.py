@@ -21,9 +21,11 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import httpx2 as httpx
+import psutil
 import sqlalchemy as sa
 import structlog
 import uvicorn
@@ -59,6 +61,7 @@ class Plan:
     database_url: str | None
     drain_s: float
     is_direct: bool
+    has_worker: bool
 
     @property
     def n(self) -> int:
@@ -172,6 +175,12 @@ def wait_until_done(database: Database, plan: Plan) -> float:
     return time.monotonic() - started
 
 
+def cpu_of(child: BaseProcess) -> float:
+    """CPU-seconds that a process has used: the figure that other work on the machine changes least."""
+    times = psutil.Process(child.pid).cpu_times()
+    return times.user + times.system
+
+
 def count(database: Database, table: type, **wanted: str) -> int:
     """Rows of a table."""
     statement = sa.select(sa.func.count()).select_from(table).filter_by(**wanted)
@@ -190,22 +199,26 @@ def measure(plan: Plan, home: Path) -> None:
     context, ran = multiprocessing.get_context("spawn"), home / "ran"
     ran.touch()
     port: multiprocessing.Queue[int] = context.Queue()
-    children = [
+    children: list[BaseProcess] = [
         context.Process(target=serve, args=(settings, port)),
         context.Process(target=work, args=(settings, plan, ran)),
     ]
+    if not plan.has_worker:
+        children.pop()
     for child in children:
         child.start()
     address = port.get(timeout=120)
-    while not list((home / "executors").glob("*")):
+    while plan.has_worker and not list((home / "executors").glob("*")):
         time.sleep(0.2)
-    time.sleep(3)  # the worker registers its queues
+    time.sleep(5)  # the worker registers its queues
+    before = cpu_of(children[0])
     seconds, statuses = asyncio.run(send_all(plan, address))
-    drained_s = wait_until_done(database, plan)
+    cpu_ms = 1000 * (cpu_of(children[0]) - before) / plan.n
+    drained_s = wait_until_done(database, plan) if plan.has_worker else 0.0
     for child in children:
         child.kill()
         child.join()
-    report(database, plan, seconds, statuses, drained_s, Counter(ran.read_text().split()))
+    report(database, plan, seconds, statuses, drained_s, cpu_ms, Counter(ran.read_text().split()))
     database.close()
 
 
@@ -215,6 +228,7 @@ def report(
     seconds: list[float],
     statuses: Counter[int],
     drained_s: float,
+    cpu_ms: float,
     ran: Counter[str],
 ) -> None:
     """Print the figures."""
@@ -225,6 +239,7 @@ def report(
         f"{plan.n} deliveries at {plan.rate:g}/s on {kind}; load of the machine {load:.1f}\n"
         f"statuses {dict(statuses)}\n"
         f"answer in ms: median {cuts[49]}, p95 {cuts[94]}, p99 {cuts[98]}, most {1000 * max(seconds):.0f}\n"
+        f"CPU of the API per delivery: {cpu_ms:.1f} ms\n"
         f"done {done}, {drained_s:.0f} s after the last answer\n"
         f"scored once {sum(n == 1 for n in ran.values())}, more often {sum(n > 1 for n in ran.values())}",
         highlight=False,
@@ -239,9 +254,18 @@ def main() -> None:
     parser.add_argument("--service-s", type=float, default=0.05)
     parser.add_argument("--drain-s", type=float, default=900)
     parser.add_argument("--direct", action="store_true", help="the delivery's job itself runs the scorer")
+    parser.add_argument("--no-worker", action="store_true", help="measure the answers alone")
     parser.add_argument("--database-url", help="an empty database; default: SQLite in a temporary folder")
     asked = parser.parse_args()
-    plan = Plan(asked.rate, asked.seconds, asked.service_s, asked.database_url, asked.drain_s, asked.direct)
+    plan = Plan(
+        asked.rate,
+        asked.seconds,
+        asked.service_s,
+        asked.database_url,
+        asked.drain_s,
+        asked.direct,
+        not asked.no_worker,
+    )
     with tempfile.TemporaryDirectory() as home:
         measure(plan, Path(home))
 

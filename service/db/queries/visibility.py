@@ -70,16 +70,20 @@ def list_authors(
     )
     if repository_id is not None:
         wanted = wanted.where(col(Author.repository_id) == repository_id)
-    return [KnownAuthor(*row) for row in session.execute(wanted)]
+    return [_read(*row) for row in session.execute(wanted)]
 
 
 def find_author(session: Session, viewer: Viewer, author_id: int) -> KnownAuthor | None:
     """One author; None when there is none or the viewer may not see them, which look the same."""
     row = session.execute(_known().where(_may_be_seen(viewer), col(Author.id) == author_id)).one_or_none()
-    return None if row is None else KnownAuthor(*row)
+    return None if row is None else _read(*row)
 
 
-def _known() -> sa.Select[Author, str, ConsentState]:
+def _read(author: Author, repository: str, consent: str | None) -> KnownAuthor:
+    return KnownAuthor(author, repository, None if consent is None else ConsentState(consent))
+
+
+def _known() -> sa.Select[Author, str, str]:
     return sa.select(Author, col(Repository.full_name), _latest_consent()).join(
         Repository, col(Repository.id) == col(Author.repository_id)
     )
