@@ -69,6 +69,17 @@ class Plan:
         return round(self.rate * self.seconds)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What came of it. ``seconds`` until each answer, ``drained_s`` until all was done; ``ran``: by number."""
+
+    seconds: list[float]
+    statuses: Counter[int]
+    drained_s: float
+    cpu_ms: float
+    ran: Counter[str]
+
+
 def body_of(number: int) -> bytes:
     """A pull request that was opened, with as much around it as GitHub sends."""
     repository = {
@@ -218,30 +229,23 @@ def measure(plan: Plan, home: Path) -> None:
     for child in children:
         child.kill()
         child.join()
-    report(database, plan, seconds, statuses, drained_s, cpu_ms, Counter(ran.read_text().split()))
+    report(database, plan, Found(seconds, statuses, drained_s, cpu_ms, Counter(ran.read_text().split())))
     database.close()
 
 
-def report(
-    database: Database,
-    plan: Plan,
-    seconds: list[float],
-    statuses: Counter[int],
-    drained_s: float,
-    cpu_ms: float,
-    ran: Counter[str],
-) -> None:
+def report(database: Database, plan: Plan, found: Found) -> None:
     """Print the figures."""
-    cuts = [round(1000 * cut) for cut in statistics.quantiles(seconds, n=100)]
+    cuts = [round(1000 * cut) for cut in statistics.quantiles(found.seconds, n=100)]
     kind, load = database.engine.dialect.name, os.getloadavg()[0]
     done = {table.__name__: count(database, table, status="done") for table in (Delivery, Job, Review)}
+    scored = Counter("once" if n == 1 else "more often" for n in found.ran.values())
+    most = 1000 * max(found.seconds)
     Console().print(
         f"{plan.n} deliveries at {plan.rate:g}/s on {kind}; load of the machine {load:.1f}\n"
-        f"statuses {dict(statuses)}\n"
-        f"answer in ms: median {cuts[49]}, p95 {cuts[94]}, p99 {cuts[98]}, most {1000 * max(seconds):.0f}\n"
-        f"CPU of the API per delivery: {cpu_ms:.1f} ms\n"
-        f"done {done}, {drained_s:.0f} s after the last answer\n"
-        f"scored once {sum(n == 1 for n in ran.values())}, more often {sum(n > 1 for n in ran.values())}",
+        f"statuses {dict(found.statuses)}\n"
+        f"answer in ms: median {cuts[49]}, p95 {cuts[94]}, p99 {cuts[98]}, most {most:.0f}\n"
+        f"CPU of the API per delivery: {found.cpu_ms:.1f} ms\n"
+        f"done {done}, {found.drained_s:.0f} s after the last answer; scored {dict(scored)}",
         highlight=False,
     )
 
