@@ -71,7 +71,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Found:
-    """What came of it. ``seconds`` until each answer, ``drained_s`` until all was done; ``ran``: by number."""
+    """``seconds`` until each answer, ``drained_s`` until all was done, ``ran``: by number."""
 
     seconds: list[float]
     statuses: Counter[int]
