@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -224,6 +225,19 @@ def test_a_renamed_repository_is_followed_with_its_query(bench):
     assert len(list(client.pages(COMMENTS))) == 130
     client.create(COMMENTS, {"body": "x"})
     assert len(bench.world.comments) == 131
+
+
+def test_an_enterprise_server_has_its_api_under_a_path(bench):
+    repo = bench.repo()
+    for n in range(120):
+        bench.world.comment(repo, 1, "ada", str(n))
+    dials = replace(bench.app.dials, url=f"{bench.fake.url}/api/v3")
+    there = App(bench.app.key, dials)
+    client = there.installation_client(there.installation_of("acme/rocket").id)
+    assert len(list(client.pages(COMMENTS))) == 120
+    assert client.graphql("query { rateLimit { cost remaining resetAt } }", {})["rateLimit"]["cost"] == 16
+    bench.world.fail("GET", "rocket$", 302, headers={"Location": f"{dials.url}/repositories/{repo.id}?a=b"})
+    assert client.get(REPO).json["id"] == repo.id
 
 
 def test_a_redirect_elsewhere_is_not_followed(bench):
