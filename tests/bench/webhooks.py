@@ -43,6 +43,7 @@ from service.db.queries.reviews import ReviewQuestion
 from service.db.session import Database, connect
 from service.db.tables import Delivery, Job, Review
 from service.enqueue import Enqueuer, Queue, prepare_engine
+from service.jobs.tree import ANSWERING_NICENESS
 from service.jobs.work import Learned, Published, PullNow, ReviewPorts, ReviewTask, Work
 from service.jobs.worker import run_worker
 from service.settings import Settings
@@ -119,7 +120,8 @@ def serve(settings: Settings, port: multiprocessing.Queue[int]) -> None:
 
 
 def work(settings: Settings, plan: Plan, ran: Path) -> None:
-    """The worker process: acts on deliveries, and reviews with a scorer that sleeps and writes down."""
+    """A worker of the tree that `serve` starts: acts on deliveries, and reviews with a scorer that sleeps and writes down."""
+    os.nice(ANSWERING_NICENESS)
     enqueuer: list[Enqueuer] = []
 
     def run(number: int) -> None:
