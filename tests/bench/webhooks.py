@@ -120,7 +120,7 @@ def serve(settings: Settings, port: multiprocessing.Queue[int]) -> None:
 
 
 def work(settings: Settings, plan: Plan, ran: Path) -> None:
-    """A worker of the tree that `serve` starts: acts on deliveries, and reviews with a scorer that sleeps and writes down."""
+    """A worker as `serve` starts it: acts on deliveries, and its scorer sleeps and writes down."""
     os.nice(ANSWERING_NICENESS)
     enqueuer: list[Enqueuer] = []
 
