@@ -2,7 +2,7 @@
 # make test | test-slow            quick tests | what takes minutes
 # make check                       format, lint, types, imports
 # make bench [REPO=path]           speed of ingest, of a review, of training and of the scan, measured here
-# make docs                        write the generated command reference again
+# make docs                        write the generated command reference and API description again
 # make lock                        resolve every version anew into requirements.lock
 # make refresh-github-contract     take the tests' share of GitHub's published schemas again (needs npm)
 # make clean                       remove caches and the demo's work, keep .venv
@@ -70,6 +70,7 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m service.cli.reference
+	$(BIN)/routeprint openapi --out service/api/openapi.json
 
 # A fresh environment from pyproject.toml alone, frozen. torch loses its local version, so that the
 # lock serves every index; no URL and no host gets into the file.

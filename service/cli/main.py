@@ -12,7 +12,19 @@ import typer
 from connectors import ConnectorError
 from fingerprint import FingerprintError
 from service import ServiceError
-from service.cli import config, demo, evaluation, github, history, profiles, reviews, serving
+from service.cli import (
+    config,
+    demo,
+    evaluation,
+    github,
+    history,
+    lifecycle,
+    profiles,
+    reviews,
+    serving,
+    tokens,
+    work,
+)
 from service.cli.console import ExitCode
 
 app = typer.Typer(
@@ -23,7 +35,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (history, profiles, reviews, serving, github, config, demo, evaluation):
+for commands in (
+    history,
+    profiles,
+    reviews,
+    serving,
+    work,
+    lifecycle,
+    tokens,
+    github,
+    config,
+    demo,
+    evaluation,
+):
     commands.add_to(app)
 
 
