@@ -99,18 +99,14 @@ def took_alone(scene: Scene, number: int) -> tuple[float, float]:
 
 
 def measure_recovery(scene: Scene, *, restarts: bool) -> str:
-    """Seconds from a kill -9 to the next attempt, by another worker or by the same one started again."""
+    """Seconds from a kill -9 to the next attempt, by the worker started again or by one of another name."""
     victim = scene.fleet.start((Queue.REVIEW,))
-    if not restarts:
-        scene.fleet.start((Queue.INGEST,))  # hears of the silence, and can take no review itself
     scene.world.order("score:before")
     asked = scene.ask(9_000, "h")
     scene.wait(lambda: not victim.is_alive(), restarts=False)
     died = time.time()
-    if restarts:
-        scene.fleet.replace_dead()
-    else:
-        scene.fleet.start((Queue.REVIEW,))
+    # the name follows from the queues: with other queues nobody knows the job as its own
+    scene.fleet.start((Queue.REVIEW,) if restarts else (Queue.REVIEW, Queue.TRAIN))
     scene.finish(asked.job_id, restarts=False)
     again = [fact for fact in scene.world.happened() if fact["what"] == "at score:before"]
     seconds = again[-1]["at"] - time.monotonic() + time.time() - died
