@@ -67,6 +67,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/speed.py "$(or $(REPO),.)"
 	$(BIN)/python -m tests.bench.training "$(or $(REPO),.)"
 	$(BIN)/python -m tests.bench.scan "$(or $(REPO),.)"
+	$(BIN)/python -m tests.bench.queue
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m service.cli.reference

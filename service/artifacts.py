@@ -140,8 +140,14 @@ class ArtifactStore:
         return self.require(kind, digest)
 
     def remove(self, kind: str, digest: str) -> None:
-        """Delete an artifact that nothing refers to."""
-        shutil.rmtree(self.place(kind, digest), ignore_errors=True)
+        """Delete an artifact that nothing refers to: gone at once, so that nobody finds half of it."""
+        place = self.place(kind, digest)
+        if not place.exists():
+            return
+        doomed = Path(tempfile.mkdtemp(prefix=".tmp-", dir=place.parent))
+        with contextlib.suppress(FileNotFoundError):  # somebody else was first
+            place.replace(doomed / "artifact")
+        shutil.rmtree(doomed, ignore_errors=True)
 
     def begin_checkpoint(self, digest: str) -> Path:
         """File for one attempt's unfinished work on an artifact, holding what there is to go on from.

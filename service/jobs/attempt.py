@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from dbos import DBOS
 
 from service.db.queries.jobs import JobProgress, add_line, begin_attempt, end_job, is_current, tell_progress
-from service.db.session import Database
+from service.db.session import Database, Session
 from service.db.states import JobStatus
 from service.jobs.work import NotWantedError
 
@@ -29,6 +29,7 @@ class Attempt:
     number: int
     _told_at: float = 0.0
     _told_step: str = ""
+    _lines: list[str] = field(default_factory=list)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -50,7 +51,7 @@ class Attempt:
             self.tell(JobProgress(name))
             started = time.monotonic()
             result = run()
-            self._note(f"{name}: done in {time.monotonic() - started:.1f} s")
+            self._lines.append(f"{name}: done in {time.monotonic() - started:.1f} s")
             return result
 
         options: Any = {"name": name}
@@ -74,6 +75,7 @@ class Attempt:
             self._told_at, self._told_step = moment, progress.step
         with self.database.writing() as session:
             still_counts = tell_progress(session, self.job_id, self.number, progress)
+            self._write_lines(session)
         if not still_counts:
             raise NotWantedError(f"attempt {self.number} of {self.job_id} no longer counts")
 
@@ -91,8 +93,11 @@ class Attempt:
     def end(self, status: JobStatus, *, result: dict[str, Any] | None = None, error: str = "") -> bool:
         """Write the job's end down; False when the attempt no longer counts."""
         with self.database.writing() as session:
+            self._write_lines(session)
             return end_job(session, self.job_id, self.number, status, result=result, error=error)
 
-    def _note(self, text: str) -> None:
-        with self.database.writing() as session:
+    def _write_lines(self, session: Session) -> None:
+        """With the next thing that is written: transactions of their own would be a third of a short step."""
+        lines, self._lines = self._lines, []
+        for text in lines:
             add_line(session, self.job_id, self.number, text)

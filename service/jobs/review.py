@@ -55,9 +55,13 @@ class _Reviewing:
         return published
 
     def _read_diff(self) -> str:
-        """Digest of the diff, which lies in the store: the engine's tables are no place for code."""
+        """Digest of the diff, which lies in the store: the engine's tables are no place for code.
+
+        Of the job too, since it is deleted with the job and another may have the same diff.
+        """
         text = self.ports.read_diff(self.task)
-        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+        named = f"{self.task.job_id}\0{text}"
+        digest = hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest()
 
         def write(directory: Path) -> None:
             (directory / "change.diff").write_text(text, encoding="utf-8", errors="surrogateescape")

@@ -222,3 +222,12 @@ def test_asking_imports_no_torch_and_no_flows():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == ""
+
+
+def test_equal_diffs_of_different_pull_requests_do_not_take_each_other_away(scene: Scene):
+    scene.fleet.start((Queue.REVIEW,))
+    asked = [scene.ask(number, "same") for number in range(12)]
+    scene.finish(*(row.job_id for row in asked))
+    assert {scene.job(row.job_id).status for row in asked} == {JobStatus.DONE}
+    assert {scene.job(row.job_id).attempt for row in asked} == {1}
+    assert not any((scene.settings.home / "artifacts" / "diff").glob("*"))
