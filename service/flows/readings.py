@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fingerprint.passage import Corpus, Passage
-from service.artifacts import read_arrays, read_json, write_arrays, write_json
+from fingerprint.storage import write_json
+from service.artifacts import read_arrays, read_json, write_arrays
 from service.flows.signatures import save_signature
 from service.flows.training import Bench, Slices, Trained
 
