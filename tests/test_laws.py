@@ -24,6 +24,7 @@ TORCH_USING = {
     "fingerprint.adapters",
     "fingerprint.drift",
     "fingerprint.evaluation",
+    "fingerprint.harvest",
     "fingerprint.lm",
     "fingerprint.routing",
     "fingerprint.sae",
