@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.console import HERE, Home, Repo, find_repository, settings_for, show, stages
+from service.cli.console import HERE, Home, Repo, find_repository, note, settings_for, show, stages
 
 if TYPE_CHECKING:
     from fingerprint.sae.config import SaeConfig
@@ -58,7 +58,7 @@ PresetOption = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (train, quality, shift, export):
+    for command in (train, quality, shift, labels, export):
         sae_app.command()(command)
     app.add_typer(sae_app, name="sae")
 
@@ -133,13 +133,15 @@ def shift(
     from fingerprint.sae.config import RateShiftConfig
     from service.cli.dictionary_tables import render_latents, render_shifts
     from service.flows.dictionary import load_dictionary
+    from service.flows.labelling import find_labels
     from service.flows.rate_shift import measure_shifts
     from service.flows.team import find_author
 
     config = RateShiftConfig.full() if preset is Preset.FULL else RateShiftConfig.tiny()
     with stages() as report:
         opened = _open(repo, home, report)
-        found = measure_shifts(opened, load_dictionary(opened), config, tokens)
+        dictionary = load_dictionary(opened)
+        found, words = measure_shifts(opened, dictionary, config, tokens), find_labels(opened, dictionary)
     if form is MachineFormat.JSON:
         _show_json({name: one.model_dump(mode="json") for name, one in found.items()})
         return
@@ -150,8 +152,67 @@ def shift(
         key = find_author(opened.plan.ingested.authors, author).key
         opened.author(key)
         wanted.append(key)
+    if wanted and words is None:
+        note("`routeprint sae labels` puts words to these numbers.")
     for name in wanted:
-        show(render_latents(name, found[name], top))
+        show(render_latents(name, found[name], top, words))
+
+
+def labels(
+    repo: Repo = HERE,
+    home: Home = None,
+    author: Annotated[
+        str | None, typer.Option("--author", help="As one author's adapter fires (key, name or address).")
+    ] = None,
+    team: Annotated[bool, typer.Option("--team", help="As the team's adapter fires.")] = False,
+    page: Annotated[int, typer.Option(min=0, help="Page of fifty latents, from 0.")] = 0,
+    latent: Annotated[int | None, typer.Option(min=0, help="Show all that is kept of one latent.")] = None,
+    language_model: Annotated[
+        bool,
+        typer.Option(
+            "--language-model",
+            help="Ask the endpoint of ROUTEPRINT_LABEL_URL about this page; sends windows of code there.",
+        ),
+    ] = False,
+    form: FormatOption = MachineFormat.TEXT,
+) -> None:
+    """Name the latents, with what each name is worth: detection and intruder test on newer code.
+
+    Without --author or --team the base is read. Of an adapted state, labels of the base too are marked.
+    """
+    from fingerprint.harvest.store import PAGE
+    from service.cli.label_tables import render_component, render_page, to_machine
+    from service.flows.dictionary import load_dictionary
+    from service.flows.labelling import BASE, endpoint_of, label_page_by_model, label_state, page_of
+    from service.flows.team import find_author
+
+    endpoint = endpoint_of(settings_for(home)) if language_model else None
+    if endpoint is not None:
+        note(f"Windows of this repository's code are sent to {endpoint.url}.")
+    with stages() as report:
+        opened = _open(repo, home, report)
+        dictionary = load_dictionary(opened)
+        who = "team" if team else BASE
+        if author is not None:
+            who = find_author(opened.plan.ingested.authors, author).key
+        if latent is not None:
+            page = latent // PAGE
+        found = (
+            label_state(opened, dictionary, who)
+            if endpoint is None
+            else label_page_by_model(opened, dictionary, who, page, endpoint)
+        )
+    rows = page_of(found, page)
+    if latent is not None:
+        rows = [row for row in rows if row[0].number == latent]
+    if form is MachineFormat.JSON:
+        _show_json(to_machine(found, who, rows))
+    elif latent is not None and rows:
+        for part in render_component(rows[0], found.harvest.vocabulary):
+            show(part)
+    else:
+        for part in render_page(found, who, page, rows):
+            show(part)
 
 
 def export(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from fingerprint.labels.store import Labels
 from fingerprint.sae.report import RateShift, ShiftSummary
 from service.reports.sheet import Sheet
 from service.reports.wording import percent
@@ -81,17 +82,19 @@ def _row(name: str, summary: ShiftSummary) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def render_latents(name: str, report: RateShift, top: int) -> RenderableType:
-    """One adapter's latents, those outside the nulls' band first."""
+def render_latents(name: str, report: RateShift, top: int, words: Labels | None) -> RenderableType:
+    """One adapter's latents, those outside the nulls' band first; labels are the base's."""
+    told = {label.component: label.text for label in words.labels} if words else {}
     ordered = sorted(report.latents, key=lambda shift: not shift.is_beyond_nulls)
     rows = tuple(
         (
-            str(shift.latent), f"{shift.start_rate:.2e}", f"{shift.end_rate:.2e}", f"{shift.log_ratio:+.2f}",
+            str(shift.latent), told.get(shift.latent, ""),
+            f"{shift.start_rate:.2e}", f"{shift.end_rate:.2e}", f"{shift.log_ratio:+.2f}",
             f"{shift.low:+.2f} to {shift.high:+.2f}", f"{shift.q_value:.4f}",
             "-" if shift.null_low is None else f"{shift.null_low:+.2f} to {shift.null_high:+.2f}",
             "yes" if shift.is_beyond_nulls else "",
         )
         for shift in ordered[:top]
     )  # fmt: skip
-    columns = ("latent", "rate, base", "rate, adapted", "ln ratio", "95 %", "q", "nulls", "outside")
-    return Sheet(f"{name}: latents", columns, rows).to_table()
+    columns = ("latent", "label", "rate, base", "rate, adapted", "ln ratio", "95 %", "q", "nulls", "outside")
+    return Sheet(f"{name}: latents", columns, rows, n_names=2).to_table()

@@ -17,6 +17,7 @@ from service.flows.dictionary import (
     measure_dictionary,
     train_dictionary,
 )
+from service.flows.labelling import label_state
 from service.flows.profiled import Profiled, open_profiled
 from service.flows.rate_shift import measure_shifts
 from service.flows.training import Stage
@@ -122,3 +123,30 @@ def test_the_command_line(small_repository: Path, routeprint: Command, tmp_path:
     bad = routeprint("sae", "train", *where, "--layer", "7")
     assert bad.code == 2
     assert "no block 7" in bad.err
+
+
+@pytest.mark.usefixtures("dictionary")
+def test_labels_stand_beside_the_base_control(small_repository: Path, opened: Profiled, routeprint: Command):
+    where = ["sae", "labels", "--repo", str(small_repository)]
+    shown = routeprint(*where)
+    assert shown.code == 0, shown.err
+    assert "page 0 of 0 to 1" in shown.out and "dealt out to other latents" in shown.out
+    told = json.loads(routeprint(*where, "--author", "ann", "--page", "1", "--format", "json").out)
+    assert told["state"] == "human:ann-other"
+    assert [row["component"]["number"] for row in told["rows"]] == list(range(50, 64))
+    # the base's own labels are all in the base control; an author's that the base earns are marked
+    base = label_state(opened, load_dictionary(opened)).labels.labels
+    assert any(label.is_clear for label in base)
+    texts = {label.text for label in base if label.is_clear}
+    own = label_state(opened, load_dictionary(opened), "human:ann-other").labels.labels
+    assert all(label.is_corpus for label in own if label.text in texts)
+    card = routeprint(*where, "--latent", str(next(label.component for label in base if label.is_clear)))
+    assert "tokens it fires on" in card.out and "⟦" in card.out
+    missing = routeprint(*where, "--page", "9")
+    assert missing.code == 2 and "pages 0 to 1" in missing.err
+
+
+def test_no_language_model_is_asked_unless_it_is_set(small_repository: Path, routeprint: Command):
+    done = routeprint("sae", "labels", "--repo", str(small_repository), "--language-model")
+    assert done.code == 2
+    assert "ROUTEPRINT_LABEL_URL" in done.err and "will be sent there" in done.err
