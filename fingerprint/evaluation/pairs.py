@@ -160,7 +160,7 @@ class SideTest:
 def compare_sides(
     matched: MatchedPairs, directions: Float[np.ndarray, "h p"], *, n_flips: int = 9_999, seed: int = 0
 ) -> SideTest | None:
-    """Flip test of what directions say of the sides; None without a block of pairs in two clusters.
+    """Flip test of what directions say of the sides; None without pairs in two clusters, or any difference.
 
     Args:
         directions: of every passage of ``matched``, of any length; they are scaled to one.
@@ -173,6 +173,8 @@ def compare_sides(
     )
     unit = directions / np.linalg.norm(directions, axis=1, keepdims=True).clip(min=1e-12)
     d = unit[first] - unit[second]
+    if not d.any():
+        return None  # the reading cannot tell any pair's hunks apart
     block, cluster = matched.block[keep], matched.cluster[keep]
     same = block[:, None] == block
     sizes = np.bincount(block)[block]

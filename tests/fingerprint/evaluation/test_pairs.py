@@ -97,6 +97,8 @@ def test_planted_sides_are_told_and_no_sides_are_not():
 def test_a_lone_pair_is_told_by_nothing():
     found = match_pairs([hunk("ann", 0, 1), hunk("bob", 0, 2)])
     assert compare_sides(found, np.eye(2)) is None
+    several = matched(10)
+    assert compare_sides(several, np.ones((len(several.passages), 3))) is None  # all hunks alike
 
 
 def test_leans_flip_by_clusters():
