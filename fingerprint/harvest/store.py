@@ -208,7 +208,15 @@ class Harvest:
         return self.components(first, min(first + size, self.n_components))
 
     def components(self, first: int, last: int) -> list[Component]:
-        """Components first to last - 1."""
+        """Components first to last - 1.
+
+        Raises:
+            HarvestError: there are not so many.
+        """
+        if not 0 <= first <= last <= self.n_components:
+            raise HarvestError(
+                f"The harvest in {self.directory} has {self.n_components} components, not {first} to {last - 1}."
+            )
         tables = self._rows(first, last, COMPONENT_TABLES)
         return [self._component(first + i, i, tables) for i in range(last - first)]
 

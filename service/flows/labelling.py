@@ -65,7 +65,7 @@ def label_state(opened: Profiled, dictionary: Dictionary, who: str = BASE) -> La
     control = () if who == BASE else label_state(opened, dictionary).labels.labels
 
     def compute() -> Labels:
-        components = made.components(0, 2 * made.n_components)
+        components = made.components(0, made.n_components)
         labels = mark_corpus([label_tokens(one) for one in components], control)
         count = opened.bench.counter(f"labels of {who}", 2 * made.n_components)
         scores = _scores(labels, scoring, judge_tokens, count)

@@ -39,8 +39,8 @@ def measure_shifts(
         FingerprintError: no unread code. UnstableReadingError: the base against itself is not empty.
     """
     groups = [
-        _Group("rate shift of the team", {"team": opened.adapters["team"]}, opened.team_nulls),
-        _Group("rate shifts of authors", opened.authors, opened.nulls),
+        _Group("rate shift of the team", {"team": opened.adapters["team"]}, _trained(opened.team_nulls)),
+        _Group("rate shifts of authors", opened.authors, _trained(opened.nulls)),
     ]
     return {
         name: found
@@ -48,6 +48,11 @@ def measure_shifts(
         if group.adapters
         for name, found in _measure(opened, dictionary, config, n_tokens, group).items()
     }
+
+
+def _trained(nulls: Mapping[str, Adapter]) -> dict[str, Adapter]:
+    """Nulls that learned anything; one put back to the base for want of gain on dev controls nothing."""
+    return {name: null for name, null in nulls.items() if any(bool(b.any()) for b in null.state.values())}
 
 
 @dataclass(frozen=True)
