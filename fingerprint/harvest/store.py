@@ -215,7 +215,7 @@ class Harvest:
         """
         if not 0 <= first <= last <= self.n_components:
             raise HarvestError(
-                f"The harvest in {self.directory} has {self.n_components} components, not {first} to {last - 1}."
+                f"{self.directory} holds components 0 to {self.n_components - 1}, not {first} to {last - 1}."
             )
         tables = self._rows(first, last, COMPONENT_TABLES)
         return [self._component(first + i, i, tables) for i in range(last - first)]

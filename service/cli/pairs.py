@@ -96,8 +96,17 @@ def _render(found: PairsReport, n_examples: int) -> Iterator[RenderableType]:
         "a pair's two directions, beside hunks of different pairs.",
         style="dim",
     )
-    for first, text, second, other, likeness in found.examples[:n_examples]:
-        yield Text(f"\n{likeness:.2f}  {visible(first)}", style="bold")
-        yield Text("\n".join(visible(line) for line in text.splitlines()))
-        yield Text(visible(second), style="bold")
-        yield Text("\n".join(visible(line) for line in other.splitlines()))
+    for example in found.examples[:n_examples]:
+        yield from _show_pair(*example)
+
+
+def _show_pair(first: str, text: str, second: str, other: str, likeness: float) -> Iterator[RenderableType]:
+    """Both hunks, one below the other."""
+    from rich.text import Text
+
+    from service.reports.escape import visible
+
+    yield Text(f"\n{likeness:.2f}  {visible(first)}", style="bold")
+    yield Text("\n".join(visible(line) for line in text.splitlines()))
+    yield Text(visible(second), style="bold")
+    yield Text("\n".join(visible(line) for line in other.splitlines()))
