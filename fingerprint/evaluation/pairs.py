@@ -60,8 +60,8 @@ def match_pairs(
     passages: Sequence[Passage],
     *,
     same_author: bool = False,
-    least_likeness: float = 0.8,
-    least_shingles: int = 16,
+    least_likeness: float = 0.5,
+    least_shingles: int = 12,
     most: int = 200,
 ) -> MatchedPairs:
     """The most alike pairs after masking, greedily, each hunk once; verbatim copies are left out.

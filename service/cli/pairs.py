@@ -28,7 +28,7 @@ def pairs(
     home: Home = None,
     likeness: Annotated[
         float, typer.Option(min=0.1, max=1.0, help="Share of masked shingles in common to be near-identical.")
-    ] = 0.8,
+    ] = 0.5,
     most: Annotated[int, typer.Option(min=2, help="Pairs read, most alike first.")] = 200,
     seed: Annotated[int, typer.Option(help="Of the permutations.")] = 0,
     examples: Annotated[int, typer.Option(min=0, max=5, help="Pairs shown.")] = 0,

@@ -77,7 +77,7 @@ class PairsReport:
 
 
 def compare_pairs(
-    opened: Profiled, *, least_likeness: float = 0.8, most: int = 200, seed: int = 0
+    opened: Profiled, *, least_likeness: float = 0.5, most: int = 200, seed: int = 0
 ) -> PairsReport:
     """Find the pairs and read them; stored."""
     slices = opened.plan.slices
