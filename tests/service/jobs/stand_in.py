@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fingerprint.report import DriftReport, Verdict
-from service.artifacts import ArtifactStore, read_json, write_json
+from fingerprint.storage import write_json
+from service.artifacts import ArtifactStore, read_json
 from service.db.queries.jobs import JobProgress
 from service.enqueue import Queue
 from service.jobs.work import Learned, Published, PullNow, RepositoryTask, ReviewPorts, ReviewTask, Tell, Work
