@@ -22,6 +22,7 @@ TORCH_CONTRACT = "no torch outside the fingerprint verbs, directly or through an
 # A room is a direct child of a root. The torch-free ones stand in the import contract of pyproject.toml.
 TORCH_USING = {
     "fingerprint.adapters",
+    "fingerprint.attribution",
     "fingerprint.drift",
     "fingerprint.evaluation",
     "fingerprint.lm",

@@ -30,6 +30,8 @@ from fingerprint.vpd.report import (
     AliveSetChange,
     AliveSetDiff,
     ComponentChange,
+    DictionaryMatrix,
+    DictionarySummary,
     MatrixChange,
 )
 from fingerprint.vpd.store import digest_decomposition, load_decomposition, stored_sites
@@ -81,6 +83,22 @@ class SharedDictionary:
     def digest(self) -> str:
         """Digest of components and gates."""
         return digest_decomposition(self.found)
+
+    def summary(self) -> DictionarySummary:
+        """What it is, for people and JSON."""
+        found, base = self.found, self.routed.base
+        matrices = [
+            DictionaryMatrix(
+                matrix=name, n_components=site.n_components, n_alive=site.n_alive, l0=site.l0[0],
+                unfaithful=site.unfaithful,
+            )
+            for name, site in found.metrics.sites.items()
+        ]  # fmt: skip
+        return DictionarySummary(
+            base=base.name, revision=base.revision, dictionary=self.digest, verdict=str(found.verdict),
+            is_valid=found.verdict.is_valid, n_positions=found.metrics.n_positions, matrices=tuple(matrices),
+            distances=found.metrics.distance, task_loss=found.metrics.task_loss, attack=found.metrics.attack,
+        )  # fmt: skip
 
     @torch.no_grad()
     def gates(self, batch: Batch) -> Float[Tensor, "b t c"]:

@@ -14,12 +14,47 @@ MISSING_NULLS = (
     "NOT CONTROLLED: no null adapters were read, so nothing says how far any adapter of this size would move "
     "the alive set. Train null adapters and measure again."
 )
+FAINT = 0.01
+"""Nats per token below which an edit drowns in the rounding of bf16."""
 _SHIFTED = 3.0
 """A masked reconstruction worse than this many times the base's: the dictionary no longer fits."""
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DictionaryMatrix(_Frozen):
+    """One decomposed matrix. Attributes as in ``EditSite``."""
+
+    matrix: str
+    n_components: int
+    n_alive: int
+    l0: float
+    unfaithful: float
+
+
+class DictionarySummary(_Frozen):
+    """A decomposition of a base's weights in a table.
+
+    Attributes:
+        base, revision, dictionary, verdict, is_valid: what it is and whether it may be believed.
+        n_positions: held-out tokens. matrices: by matrix. distances: KL to the base by kind of mask, nats per
+            token. task_loss: cross-entropy by the same kinds, and for "target". attack: KL under fresh
+            adversaries by their steps.
+    """
+
+    format: Literal[1] = 1
+    base: str
+    revision: str
+    dictionary: str
+    verdict: str
+    is_valid: bool
+    n_positions: int
+    matrices: tuple[DictionaryMatrix, ...]
+    distances: dict[str, float]
+    task_loss: dict[str, float]
+    attack: dict[int, float]
 
 
 class MatrixChange(_Frozen):
@@ -237,3 +272,122 @@ class SpanReport(_Frozen):
             f"{total.singular:.4f}."
             f"{others} {1 - total.explained:.4f} points in new directions."
         )
+
+
+class EditSite(_Frozen):
+    """One matrix's part of an edit.
+
+    Attributes:
+        matrix, n_components, n_alive. l0: mean number of gates above 0, .1 and .5 per token. density: largest
+            share of tokens at which one of its components fires. energy: share of the edit's squared norm.
+        unfaithful: |Delta| / |M|.
+    """
+
+    matrix: str
+    n_components: int
+    n_alive: int
+    l0: tuple[float, float, float]
+    density: float
+    energy: float
+    unfaithful: float
+
+
+class SingularBaseline(_Frozen):
+    """The same edit cut to its singular terms, with as many of them.
+
+    Attributes:
+        n_alive: terms kept at every token, in each matrix as many as it has alive components; recovered by
+        them.
+        n_open: terms kept per token, as many as there are open gates in the mean: ``always`` the same ones,
+            the largest by usual output; ``by_token`` the largest at each token, chosen with its activities
+            in hand.
+    """
+
+    n_alive: int
+    recovered: float
+    n_open: int
+    always: float
+    by_token: float
+
+
+class EditSummary(_Frozen):
+    """A LoRA-VPD in a line.
+
+    Attributes:
+        adapter: whose edit. is_valid: the run's verdict. effect: KL from the adapted model to the base, nats
+            per token: what there is to recover. n_components, n_alive. l0: open gates per token.
+        recovered: 1 - KL(adapted || gates as masks) / effect. attacked: the same under fresh adversaries, by
+            their steps; can be negative. delta_off: the same with every component on and Delta off.
+    """
+
+    adapter: str
+    is_valid: bool
+    effect: float
+    n_components: int
+    n_alive: int
+    l0: float
+    recovered: float
+    attacked: dict[int, float]
+    delta_off: float
+
+
+class FrontPoint(_Frozen):
+    """One sparsity coefficient tried: how sparse, how much recovered."""
+
+    coefficient: float
+    l0: float
+    n_alive: int
+    recovered: float
+    is_valid: bool
+
+
+class EditReport(_Frozen):
+    """Which rank-1 edits of an adapter matter, beside plain singular terms and a null adapter's edits.
+
+    Attributes:
+        dictionary: digest. verdict: of the run, in words. n_positions: held-out tokens. summary: in a line.
+        sites: by matrix. singular: the baseline. front: sparsity coefficients tried, when more than one was.
+        nulls: null adapters decomposed alike. agreement: mean best |cosine| of its alive edits to those of
+            the same adapter under another seed, None where there is none.
+    """
+
+    format: Literal[1] = 1
+    base: str
+    revision: str
+    dictionary: str
+    verdict: str
+    n_positions: int
+    summary: EditSummary
+    sites: tuple[EditSite, ...]
+    singular: SingularBaseline
+    front: tuple[FrontPoint, ...] = ()
+    nulls: tuple[EditSummary, ...] = ()
+    agreement: float | None = None
+
+    @property
+    def is_faint(self) -> bool:
+        """Whether the edit does too little per token to be told from rounding in lower precision."""
+        return self.summary.effect < FAINT
+
+    @property
+    def statement(self) -> str:
+        """The figures in a sentence, beside baseline and null."""
+        own, singular = self.summary, self.singular
+        attacked = ", ".join(f"{share:.2f} at {n} steps" for n, share in sorted(own.attacked.items()))
+        recovered = (
+            f"{own.n_alive} of {own.n_components} edits of {own.adapter} are alive, {own.l0:.1f} open per "
+            f"token; their gates recover {own.recovered:.2f} of the edit ({own.effect:.3f} nats a token); "
+            f"under attack {attacked}. Singular terms: {singular.recovered:.2f} with {singular.n_alive} "
+            f"always on, {singular.always:.2f} and {singular.by_token:.2f} with {singular.n_open} (always; "
+            "chosen by token)."
+        )
+        parts = [recovered]
+        parts += [
+            f"Null {null.adapter}: {null.n_alive} alive, {null.l0:.1f} open, {null.recovered:.2f} recovered."
+            for null in self.nulls
+        ]
+        if not own.is_valid:
+            parts.insert(0, f"{self.verdict}.")
+        if self.is_faint:
+            parts.append(f"The edit is fainter than {FAINT:g} nats a token: measure it in fp32 alone.")
+        return " ".join(parts if self.nulls else [*parts, "No null adapter stands beside it."])
