@@ -204,6 +204,11 @@ class RepositoryRecord:
         """Digest that ``name`` (such as "profile") points to, or None."""
         return self._read().get("pointers", {}).get(name)
 
+    def pointers(self, prefix: str) -> dict[str, str]:
+        """Every pointer whose name starts so."""
+        pointers = self._read().get("pointers", {})
+        return {name: digest for name, digest in pointers.items() if name.startswith(prefix)}
+
     def point(self, name: str, digest: str) -> None:
         """Let ``name`` point to ``digest``."""
         facts = self._read()

@@ -243,12 +243,14 @@ def test_command_lines_in_documents_name_real_commands_and_options():
 
     from service.cli.main import app
 
-    commands = getattr(get_command(app), "commands", {})
     wrong = []
     for document, line in command_lines():
-        name = line.split()[1]
-        options = {o for p in getattr(commands.get(name), "params", []) for o in [*p.opts, *p.secondary_opts]}
-        if name not in commands or not set(re.findall(r"(?<= )--[\w-]+", line)) <= options | {"--help"}:
+        command, words = get_command(app), line.split()[1:]
+        while words and words[0] in getattr(command, "commands", {}):
+            command = getattr(command, "commands", {})[words.pop(0)]
+        options = {o for p in command.params for o in [*p.opts, *p.secondary_opts]}
+        is_group = bool(getattr(command, "commands", {}))
+        if is_group or not set(re.findall(r"(?<= )--[\w-]+", line)) <= options | {"--help"}:
             wrong.append(f"{document}: {line}")
     assert wrong == []
 

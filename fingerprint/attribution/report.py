@@ -280,12 +280,31 @@ class PooledAblation(_Frozen):
     complete: Estimate
 
 
+class Transplant(_Frozen):
+    """Gains in nats per scored token over the base, by whose routes and on whose code.
+
+    Attributes:
+        authors: the two. n_routes: transplanted of each, of ``n_alive`` alive ones.
+        gains: (donor, host code) -> mean gain. contrast: own code minus other code, both donors added up: the
+            double dissociation, with its interval by whole commits. random: the same by random routes of like
+            energy, mean over draws. whole: the same by whole adapters, the most that routes can give.
+    """
+
+    authors: tuple[str, str]
+    n_routes: int
+    n_alive: int
+    gains: dict[str, float]
+    contrast: Estimate
+    random: Estimate
+    whole: Estimate
+
+
 class AttributionBundle(_Frozen):
     """Several prompts with the same models.
 
     Attributes:
         config: the dials. prompts: one each. pooled: by mode and size of the ablated set. shift: mean over
-            prompts of f(adapted) - f(base).
+            prompts of f(adapted) - f(base). transplant: routes swapped with another author's.
     """
 
     format: Literal[1] = 1
@@ -293,3 +312,4 @@ class AttributionBundle(_Frozen):
     prompts: tuple[PromptAttribution, ...]
     pooled: tuple[PooledAblation, ...]
     shift: Estimate
+    transplant: Transplant | None = None

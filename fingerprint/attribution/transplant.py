@@ -12,37 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from pydantic import BaseModel, ConfigDict
 
 from fingerprint import FingerprintError
-from fingerprint.attribution.report import Estimate
+from fingerprint.attribution.report import Estimate, Transplant
 from fingerprint.evaluation.faithfulness import like_energy_peers, most_cited
 from fingerprint.evaluation.metrics import bootstrap_draws, percentile_interval
 from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
 from fingerprint.passage import Passage
 from fingerprint.routing.contributions import measure_contributions
-
-
-class Transplant(BaseModel):
-    """Gains in nats per scored token over the base, by whose routes and on whose code.
-
-    Attributes:
-        authors: the two. n_routes: transplanted of each, of ``n_alive`` alive ones.
-        gains: (donor, host code) -> mean gain. contrast: own code minus other code, both donors added up: the
-            double dissociation, with its interval by whole commits. random: the same by random routes of like
-            energy, mean over draws. whole: the same by whole adapters, the most that routes can give.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    authors: tuple[str, str]
-    n_routes: int
-    n_alive: int
-    gains: dict[str, float]
-    contrast: Estimate
-    random: Estimate
-    whole: Estimate
 
 
 @dataclass(frozen=True, eq=False)

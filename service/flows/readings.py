@@ -95,7 +95,7 @@ def _make_author_signature(bench: Bench, slices: Slices, trained: Trained, autho
     )  # fmt: skip
 
     def write(directory: Path) -> None:
-        passages = _spread(slices.dev.where_author(author).passages, n_tokens)
+        passages = spread_passages(slices.dev.where_author(author).passages, n_tokens)
         signature = extract_signature(
             author, routed=bench.routed, reference=reference.state, difference=adapter.weights,
             passages=passages, null_differences=list(nulls.values()), config=bench.config.drift,
@@ -107,7 +107,7 @@ def _make_author_signature(bench: Bench, slices: Slices, trained: Trained, autho
     return digest
 
 
-def _spread(passages: tuple[Passage, ...], n_tokens: int) -> list[Passage]:
+def spread_passages(passages: tuple[Passage, ...], n_tokens: int) -> list[Passage]:
     """Every k-th passage, so that about n_tokens are read (four characters a token)."""
     total = sum(len(passage.marked) for passage in passages) / 4
     return list(passages[:: max(1, round(total / n_tokens))])

@@ -54,7 +54,7 @@ def linear(tiny_base) -> LinearWorld:
         def forward(self, input_ids, use_cache=False):
             x = self.embed(input_ids)
             for layer in self.layers:
-                x = x + layer["q_proj"](x)
+                x = x + layer.get_submodule("q_proj")(x)
             return SimpleNamespace(last_hidden_state=x)
 
     class TwoLinear(PreTrainedModel, GenerationMixin):
@@ -75,11 +75,12 @@ def linear(tiny_base) -> LinearWorld:
     sites = ("model.layers.0.q_proj", "model.layers.1.q_proj")
     V, U = ([torch.randn(*shape) for _ in sites] for shape in ((D, 2), (2, D)))
     for site, v, u in zip(sites, V, U, strict=True):
-        model.get_submodule(site).weight.copy_((v @ u).T)
+        model.get_parameter(f"{site}.weight").copy_((v @ u).T)
     base = Base("linear", "0" * 64, model, tiny_base.tokenizer, sites, 0, torch.device("cpu"))
     routed = RoutedModel(base, random_routes(base, 2, 0))
     target = routed_weights_target(routed, sites)
-    pairs = [dict(zip(sites, values, strict=True)) for values in (V, U)]
-    components = Components(target.sites, *pairs).requires_grad_(False)
+    named_V: dict[str, torch.Tensor] = dict(zip(sites, V, strict=True))
+    named_U: dict[str, torch.Tensor] = dict(zip(sites, U, strict=True))
+    components = Components(target.sites, named_V, named_U).requires_grad_(False)
     space = NodeSpace("components", routed, routed.zero_weights(), target, components, None, "linear")
     return LinearWorld(space, model.model.embed.weight, model.lm_head.weight, V, U)

@@ -31,9 +31,9 @@ def questions(routed):
 def bundle(routed, state, dictionary, questions) -> AttributionBundle:
     """Components of the base in both models."""
     pair = ModelPair(routed, routed.zero_weights(), state(0))
-    spaces = [NodeSpace.of_components(dictionary, weights) for weights in (pair.start, pair.end)]
+    base, adapted = (NodeSpace.of_components(dictionary, weights) for weights in (pair.start, pair.end))
     null = NodeSpace.of_components(dictionary, state(9, 0.1))
-    return attribute_prompts(Subjects(pair, "ann", *spaces, null), questions, QUICK)
+    return attribute_prompts(Subjects(pair, "ann", base, adapted, null), questions, QUICK)
 
 
 def test_the_same_target_in_both_models_with_its_fields(bundle, routed):
@@ -115,6 +115,7 @@ def test_edits_are_nodes_too(routed, state, text, questions):
     pair = ModelPair(routed, routed.zero_weights(), state(0))
     (graph,) = attribute_prompts(Subjects(pair, "ann", None, space), questions[:1], QUICK).prompts
     assert graph.lora.nodes_are == "edits"
+    assert graph.effect is not None
     assert graph.lora.f_full == pytest.approx(graph.effect.dose.values[10], abs=1e-3)
     # Delta is all but zero after two steps: all edits off is the base
     assert graph.lora.f_base == pytest.approx(graph.base.f_full, abs=0.02)

@@ -42,9 +42,9 @@ def test_routes_help_their_own_author(routed, states):
     found = transplant(routed, states, choosing, held_out, n_routes=10, n_draws=2, n_bootstrap=100)
     assert found.gains["ann on ann"] > found.gains["ann on bob"]
     assert found.gains["bob on bob"] > found.gains["bob on ann"]
-    assert found.contrast.low > 0
-    assert found.contrast.value > 1.5 * found.random.value
-    assert found.whole.value > 0 and found.n_alive == len(routed.sites) * 3
+    assert (found.contrast.low or 0) > 0
+    assert (found.contrast.value or 0) > 1.5 * (found.random.value or 0)
+    assert (found.whole.value or 0) > 0 and found.n_alive == len(routed.sites) * 3
     assert Transplant.model_validate_json(found.model_dump_json()) == found
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from fingerprint.lm.tokens import hidden_states, length_buckets, pad_batch, toke
 from fingerprint.vpd.alive_set import SharedDictionary, compare_alive_sets
 from fingerprint.vpd.components import VpdError
 from fingerprint.vpd.config import AliveSetConfig
+from fingerprint.vpd.gates import GatingNetwork
 from fingerprint.vpd.report import AliveSetDiff
 from fingerprint.vpd.store import save_decomposition
 
@@ -103,3 +106,22 @@ def test_a_dictionary_is_stored_with_its_base(routed, dictionary, tmp_path):
 def test_text_without_a_marked_token_is_refused(routed, dictionary):
     with pytest.raises(FingerprintError, match="no marked token"):
         compare(routed, dictionary, [], routed.zero_weights())
+
+
+class OnlyAtTheFirstToken(GatingNetwork):
+    """Component 0 opens at position 0 alone, the sink; component 1 at every position but that."""
+
+    def forward(self, inputs):
+        z = torch.full_like(super().forward(inputs), -1.0)
+        z[:, 0, 0] = 1.0
+        z[:, 1:, 1] = 1.0
+        return z
+
+
+def test_what_fires_at_position_0_alone_is_not_alive(routed, dictionary, text):
+    sink = OnlyAtTheFirstToken(
+        dictionary.found.components, dictionary.found.gates.taps, dictionary.found.config
+    )
+    found = replace(dictionary, found=replace(dictionary.found, gates=sink.requires_grad_(False)))
+    total = compare(routed, found, text, routed.zero_weights()).change.total
+    assert (total.n_alive_base, total.n_tested, total.l0_base) == (1, 1, 1)

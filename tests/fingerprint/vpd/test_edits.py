@@ -104,3 +104,13 @@ def test_fewer_edits_than_singular_terms_say_as_much():
 def test_cosines_of_edits_do_not_depend_on_their_order(decomposed):
     found, *_ = decomposed
     assert mean_best_cosine(found, found) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_adapter_that_does_nothing_has_no_edit_alive(routed, text):
+    """B = 0: sparsity closes every gate, for nothing is lost by it."""
+    config = BRIEF.model_copy(update={"steps": 60, "learning_rate": 1e-2})
+    found = decompose_edit(
+        routed, routed.zero_weights(), [(1.0, text)], text[:2], config, sites=routed.sites[:2]
+    )
+    assert found.metrics.n_alive == 0
+    assert found.verdict.is_valid and "no effect" in found.verdict.notes[0]
