@@ -19,6 +19,7 @@ class _Frozen(BaseModel):
 
 
 Combination = Literal["low-log-ratio", "low-and-far", "low-or-far", "far", "sum-of-squares", "max"]
+View = Literal["fused", "routes"]
 
 
 class AdapterConfig(_Frozen):
@@ -68,9 +69,15 @@ class DriftConfig(_Frozen):
     integration_points: Annotated[int, Field(ge=1, le=64)] = 2
     """Gauss-Legendre nodes of phi; the same in calibration and review. On the embedded base the gap of a hunk
     was at most 1.11 of its bound with one node, .11 with two, .05 with three."""
+    view: View = "fused"
+    """What the verdict is made of: routes and character n-grams, half and half, or the routes alone. Fused
+    finds most strangers at a low false-alarm rate (fingerprint/evaluation/EVALUATION.md); each part's own
+    p-value stands in every answer."""
+    lexical_texts: Annotated[int, Field(gt=0)] = 800
+    """Newest files of commits whose n-grams the lexical view holds: about 15 kB each."""
     combination: Combination | None = None
-    """How the two standardised statistics become one score (routing/combination.py); None: whichever tells
-    dev commits best from foreign text."""
+    """How the routes' two standardised statistics become one score (routing/combination.py); None: whichever
+    tells dev commits best from foreign text."""
     language_commits: Annotated[float, Field(gt=0)] = 10.0
     """Commits at which a language's own mean weighs as much as the mean over all languages."""
     least_dev: Annotated[int, Field(ge=4)] = 8

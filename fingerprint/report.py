@@ -110,6 +110,20 @@ class HunkDrift(_Frozen):
     gap_bound_nats: float | None = None
 
 
+class ScorePart(_Frozen):
+    """What one part of the score says alone.
+
+    Attributes:
+        name: "routes" or "n-grams". score: in the team's own standard deviations, larger is farther.
+        share: |score| over the sum of both parts' |score|. p_value: split-conformal, of this part alone.
+    """
+
+    name: str
+    score: float
+    share: float
+    p_value: float
+
+
 class Evidence(_Frozen):
     """The numbers behind a verdict, each with its control and null.
 
@@ -119,7 +133,9 @@ class Evidence(_Frozen):
         cell: the calibration cell used, such as "python" or "all".
         log_ratio_per_token: Lambda_team per scored token, nats; typical: its mean on dev.
         distance: shrunk Mahalanobis distance of phi; typical_distance: its median on dev.
-        combination: the rule that joins the two into the score, chosen on the team's dev commits.
+        combination: the rule that joins the two into the routes' score, chosen on the team's dev commits.
+        parts: the routes, and with the fused view the n-grams: their scores add up to the score times
+            the root of their number.
         score: the nonconformity score; threshold: calibration score at the alarm level.
         null_p_value: the same diff scored with the null team adapter, or None without one.
         gap_nats, gap_bound_nats: completeness of the route contributions over the whole diff.
@@ -135,6 +151,7 @@ class Evidence(_Frozen):
     distance: float
     typical_distance: float
     combination: str
+    parts: tuple[ScorePart, ...] = ()
     score: float
     threshold: float
     null_p_value: float | None

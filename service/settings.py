@@ -23,6 +23,8 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=_data_home)
     """Directory of artifacts, contributions and checkpoints."""
+    database_url: str | None = None
+    """Database of repositories, reviews and jobs: postgresql://..., or None: a SQLite file under the home."""
     base: str = "starter"
     """Base model: "starter" (embedded), a Hugging Face id, or a directory."""
     revision: str | None = None

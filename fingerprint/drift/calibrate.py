@@ -15,6 +15,7 @@ import numpy as np
 from scipy.stats import beta
 
 ALL = "all"
+_CALIBRATION = "calibration_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,21 @@ def choose_cell(cells: Mapping[str, np.ndarray], language: str, least: int) -> C
     if own is not None and len(own) >= least:
         return Calibration(language, own)
     return Calibration(ALL, cells[ALL])
+
+
+def name_cells(cells: Mapping[str, np.ndarray], part: str = "") -> dict[str, np.ndarray]:
+    """Calibration scores by cell as a signature's readings; ``part``: of one part of the score alone."""
+    return {f"{_prefix(part)}{name}": scores for name, scores in cells.items()}
+
+
+def cells_of(readings: Mapping[str, np.ndarray], part: str = "") -> dict[str, np.ndarray]:
+    """What name_cells named, by cell."""
+    prefix = _prefix(part)
+    return {name.removeprefix(prefix): x for name, x in readings.items() if name.startswith(prefix)}
+
+
+def _prefix(part: str) -> str:
+    return f"{part}_{_CALIBRATION}" if part else _CALIBRATION
 
 
 def least_commits(level: float) -> int:

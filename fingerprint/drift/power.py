@@ -9,8 +9,8 @@ import numpy as np
 
 from fingerprint.config import DriftConfig
 from fingerprint.drift.calibrate import choose_cell, clopper_pearson, conformal_p_value
+from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.routing.extract import Measures
-from fingerprint.routing.team import Normaliser
 
 _SIZE_RANGE = (0.7, 1.4)
 """A draw counts for a size when its scored tokens lie within these multiples of it."""
@@ -29,7 +29,7 @@ class PowerPoint:
 
 def power_curve(
     foreign: Measures,
-    normaliser: Normaliser,
+    scorer: Nonconformity,
     cells: dict[str, np.ndarray],
     config: DriftConfig,
     seed: int = 0,
@@ -46,7 +46,7 @@ def power_curve(
     points: list[PowerPoint] = []
     for size in config.power_sizes:
         texts = [draw_text(foreign, float(size), rng) for _ in range(config.power_draws)]
-        p_values = [_p_value(foreign.take(t), normaliser, cells, config) for t in texts if t is not None]
+        p_values = [_p_value(foreign.take(t), scorer, cells, config) for t in texts if t is not None]
         if len(p_values) < config.power_draws // 4:
             continue
         n_flagged = int(np.sum(np.array(p_values) <= config.alarm_level))
@@ -93,9 +93,9 @@ def draw_text(pool: Measures, size: float, rng: np.random.Generator) -> list[int
 
 
 def _p_value(
-    text: Measures, normaliser: Normaliser, cells: dict[str, np.ndarray], config: DriftConfig
+    text: Measures, scorer: Nonconformity, cells: dict[str, np.ndarray], config: DriftConfig
 ) -> float:
     whole = text.total()
-    score = float(normaliser.score(whole)[0])
+    score = float(scorer.score(whole)[0])
     cell = choose_cell(cells, whole.languages[0], config.least_calibration)
     return conformal_p_value(cell.scores, score, config.recency_half_life)

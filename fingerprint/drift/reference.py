@@ -20,14 +20,17 @@ from fingerprint.drift.calibrate import (
     conformal_p_value,
     flagged_share,
     least_commits,
+    name_cells,
 )
+from fingerprint.drift.lexical import LexicalView, fit_ngram_neighbours, read_counts, team_texts
+from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.drift.power import PowerPoint, least_tokens, power_curve
 from fingerprint.drift.separation import measure_separation
 from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights
 from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import Provenance
 from fingerprint.routing.extract import Measures, PhiLayout, Progress, measure_passages, with_log_ratio
-from fingerprint.routing.team import Normaliser, TeamSlices, fit_normaliser
+from fingerprint.routing.team import TeamSlices, fit_normaliser
 from fingerprint.signature import TeamSignature
 
 LEVELS = (0.05, 0.1)
@@ -63,8 +66,16 @@ def build_team_signature(
     """
     zero = routed.zero_weights()
 
+    neighbours = (
+        fit_ngram_neighbours(team_texts(slices.train, config.lexical_texts))
+        if config.view == "fused"
+        else None
+    )
+
     def measure(passages: Sequence[Passage]) -> Measures:
-        return measure_passages(ModelPair(routed, zero, team_weights), passages, config, progress=progress)
+        pair = ModelPair(routed, zero, team_weights)
+        found = measure_passages(pair, passages, config, progress=progress)
+        return found if neighbours is None else read_counts(found, passages, neighbours)
 
     capped = [_capped(slice_, config) for slice_ in slices[1:]]
     measured = [measure(texts) for texts in capped]
@@ -74,7 +85,9 @@ def build_team_signature(
     choosing, judging = _halves(measure(_some_foreign(foreign, languages)))
     separation = measure_separation(dev_commits, choosing, normaliser)
     normaliser = replace(normaliser, combination=separation.choose(config))
-    assembled = _calibrate(normaliser, calibration, held_out, judging, config)
+    lexical = None if neighbours is None else LexicalView.fit(neighbours, measured[0])
+    scorer = Nonconformity.fit(normaliser, lexical, dev_commits.statistics.score(normaliser.combination))
+    assembled = _calibrate(scorer, calibration, held_out, judging, config)
     null: dict[str, np.ndarray] = {}
     null_languages: list[str] = []
     if null_weights is not None:
@@ -85,10 +98,10 @@ def build_team_signature(
         )
         null, null_languages = _null_readings(null_dev, null_calibration, config)
     layout = {"null_languages": null_languages, "phi_names": list(PhiLayout(tuple(routed.sites)).names)}
-    described = _describe(slices, languages, normaliser, dev, calibration) | assembled[1] | layout
+    described = _describe(slices, languages, scorer, dev, calibration) | assembled[1] | layout
     described["separation"] = dict(separation.auroc)
     return TeamSignature(
-        normaliser.to_readings() | assembled[0],
+        scorer.to_readings() | assembled[0],
         null,
         described | dict(facts or {}),
         provenance,
@@ -148,9 +161,9 @@ def calibration_cells(measures: Measures, scores: np.ndarray, least: int) -> dic
 
 
 def _calibrate(
-    normaliser: Normaliser, calibration: Measures, held_out: Measures, foreign: Measures, config: DriftConfig
+    scorer: Nonconformity, calibration: Measures, held_out: Measures, foreign: Measures, config: DriftConfig
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Calibration readings, and the facts of power and realised false alarms."""
+    """Calibration readings of the score and of each of its parts, and the facts of power and false alarms."""
     large = calibration.take(np.flatnonzero(calibration.n_scored >= config.least_tokens))
     if len(large) < config.least_dev:
         raise FingerprintError(
@@ -159,35 +172,34 @@ def _calibrate(
             f"{least_commits(config.alarm_level)} to flag anything at {config.alarm_level:g}. "
             "Add repositories, paths or authors to the team."
         )
-    scores = normaliser.score(large)
+    scores = scorer.score(large)
     cells = calibration_cells(large, scores, config.least_tokens)
-    points = power_curve(foreign, normaliser, cells, config) if len(foreign) else []
+    points = power_curve(foreign, scorer, cells, config) if len(foreign) else []
     least = least_tokens(points, config)
-    narrowed = calibration_cells(large, scores, least)
     # commits of the size that is scored calibrate best, when there are enough of them
-    cells = (
-        narrowed
-        if len(narrowed[ALL]) >= max(config.least_calibration, least_commits(config.alarm_level))
-        else cells
-    )
-    readings = {f"calibration_{name}": values for name, values in cells.items()}
+    enough = max(config.least_calibration, least_commits(config.alarm_level))
+    smallest = least if int((large.n_scored >= least).sum()) >= enough else config.least_tokens
+    cells = calibration_cells(large, scores, smallest)
+    readings = name_cells(cells)
+    for part, values in scorer.parts(large).items():
+        readings |= name_cells(calibration_cells(large, values, smallest), part)
     return readings, {
         "least_tokens": least,
         "power_curve": [asdict(point) for point in points],
         "n_calibration": {name: len(values) for name, values in cells.items()},
-        "realised": _realised(normaliser, held_out, cells, least, config),
+        "realised": _realised(scorer, held_out, cells, least, config),
         "warnings": _warnings(cells, points, config),
     }
 
 
 def _realised(
-    normaliser: Normaliser, held_out: Measures, cells: dict[str, np.ndarray], least: int, config: DriftConfig
+    scorer: Nonconformity, held_out: Measures, cells: dict[str, np.ndarray], least: int, config: DriftConfig
 ) -> list[dict[str, Any]]:
     """Flagged share of the team's own held-out commits at each level, with its 95 % interval."""
     kept = held_out.take(np.flatnonzero(held_out.n_scored >= least))
     p_values = np.ones(len(kept))
     if len(kept):
-        scores = normaliser.score(kept)
+        scores = scorer.score(kept)
         for i, (language, score) in enumerate(zip(kept.languages, scores, strict=True)):
             cell = choose_cell(cells, language, config.least_calibration)
             p_values[i] = conformal_p_value(cell.scores, float(score), config.recency_half_life)
@@ -219,15 +231,16 @@ def _null_readings(
     normaliser, _ = fit_normaliser(dev, config)
     large = calibration.take(np.flatnonzero(calibration.n_scored >= config.least_tokens))
     cells = calibration_cells(large, normaliser.low_log_ratio(large), config.least_tokens)
-    readings = normaliser.to_readings() | {f"calibration_{name}": values for name, values in cells.items()}
-    return readings, list(normaliser.languages)
+    return normaliser.to_readings() | name_cells(cells), list(normaliser.languages)
 
 
 def _describe(
-    slices: TeamSlices, languages: list[str], normaliser: Normaliser, dev: Measures, calibration: Measures
+    slices: TeamSlices, languages: list[str], scorer: Nonconformity, dev: Measures, calibration: Measures
 ) -> dict[str, Any]:
     """Facts for people, and the languages that the readings' rows follow."""
+    normaliser = scorer.normaliser
     return {
+        "view": scorer.view,
         "languages": languages,
         "normaliser_languages": list(normaliser.languages),
         "combination": normaliser.combination,

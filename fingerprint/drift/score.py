@@ -1,10 +1,11 @@
 """Passages against a team signature: the one function behind the command line and the service.
 
-Drift v1 (routing.md section 4): two statistics of the whole diff, Lambda_team per scored token and the
-shrunk Mahalanobis distance of phi, both studentised by the diff's size and standardised on the team's dev
-commits, joined into one score by the rule that dev chose (drift/separation.py); its split-conformal p-value
-among the team's calibration commits is the verdict. Hunks are ranked by the same score and have a percentile,
-no verdict.
+Two statistics of the whole diff, Lambda_team per scored token and the shrunk Mahalanobis distance of phi,
+both studentised by the diff's size and standardised on the team's dev commits, are joined into the routes'
+score by the rule that dev chose (routing.md section 4, drift/separation.py). It is fused with the lexical
+view's score (drift/nonconformity.py). The split-conformal p-value of the fusion among the team's calibration
+commits is the verdict; each part's own p-value stands beside it. Hunks are ranked by the same score and have
+a percentile, no verdict.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from fingerprint import NotScoredError
 from fingerprint.config import DriftConfig
 from fingerprint.drift.calibrate import (
     Calibration,
+    cells_of,
     choose_cell,
     conformal_p_value,
     least_commits,
@@ -25,6 +27,7 @@ from fingerprint.drift.calibrate import (
     threshold_at,
 )
 from fingerprint.drift.explain import find_findings
+from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.drift.team_lines import TeamLines
 from fingerprint.drift.words import LinePlaces, hunk_header
 from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights, scored_log_probs
@@ -37,6 +40,7 @@ from fingerprint.report import (
     HunkDrift,
     LineDrift,
     RouteShare,
+    ScorePart,
     Verdict,
 )
 from fingerprint.routing.contributions import (
@@ -106,7 +110,7 @@ class _Diff:
     rows: list[TokenizedPassage]
     contributions: Contributions
     measures: Measures
-    normaliser: Normaliser
+    scorer: Nonconformity
     cell: Calibration
 
 
@@ -172,18 +176,18 @@ def _measure(
         n_points=config.integration_points,
         batch_tokens=config.batch_tokens,
     )
-    measures = summarise(found, passages)
+    scorer = Nonconformity.of_team(signature)
+    measures = scorer.read(summarise(found, passages), passages)
     cell = _choose_calibration(signature.readings, measures, config)
-    return _Diff(passages, rows, found, measures, Normaliser.of_team(signature), cell)
+    return _Diff(passages, rows, found, measures, scorer, cell)
 
 
 def _choose_calibration(
-    readings: Mapping[str, np.ndarray], measures: Measures, config: DriftConfig
+    readings: Mapping[str, np.ndarray], measures: Measures, config: DriftConfig, part: str = ""
 ) -> Calibration:
-    """The calibration cell of the diff's main language."""
-    prefix = "calibration_"
-    cells = {name.removeprefix(prefix): x for name, x in readings.items() if name.startswith(prefix)}
-    return choose_cell(cells, measures.total().languages[0], config.least_calibration)
+    """The calibration cell of the diff's main language, of the score or of one part of it."""
+    language = measures.total().languages[0]
+    return choose_cell(cells_of(readings, part), language, config.least_calibration)
 
 
 def _judge(
@@ -195,8 +199,8 @@ def _judge(
 ) -> tuple[Evidence, tuple[str, ...]]:
     """The numbers behind the verdict, and the caveats."""
     whole = diff.measures.total()
-    statistics, combination = diff.normaliser.statistics(whole), diff.normaliser.combination
-    score, cell = float(statistics.score(combination)[0]), diff.cell
+    normaliser, cell = diff.scorer.normaliser, diff.cell
+    score = float(diff.scorer.score(whole)[0])
     magnitude = float(whole.magnitude.sum()) or 1.0
     threshold = threshold_at(cell.scores, config.alarm_level, config.recency_half_life)
     n_tokens = float(whole.n_scored[0])
@@ -206,10 +210,11 @@ def _judge(
         n_calibration=cell.n,
         cell=cell.cell,
         log_ratio_per_token=float(whole.log_ratio[0]) / n_tokens,
-        typical_log_ratio_per_token=float(diff.normaliser.typical[0]),
-        distance=float(statistics.mahalanobis[0]),
-        typical_distance=float(diff.normaliser.typical[1]),
-        combination=combination,
+        typical_log_ratio_per_token=float(normaliser.typical[0]),
+        distance=float(normaliser.statistics(whole).mahalanobis[0]),
+        typical_distance=float(normaliser.typical[1]),
+        combination=normaliser.combination,
+        parts=_parts(diff, whole, signature, config),
         score=score,
         threshold=threshold if np.isfinite(threshold) else float(np.max(cell.scores)),
         null_p_value=_null_p_value(diff, routed, null_weights, signature, config),
@@ -221,6 +226,27 @@ def _judge(
         n_held_out=realised[1],
     )
     return evidence, _warnings(evidence, signature, config)
+
+
+def _parts(
+    diff: _Diff, whole: Measures, signature: TeamSignature, config: DriftConfig
+) -> tuple[ScorePart, ...]:
+    """What the routes and the n-grams each say, alone."""
+    scores = {name: float(values[0]) for name, values in diff.scorer.parts(whole).items()}
+    total = sum(map(abs, scores.values())) or 1.0
+    return tuple(
+        ScorePart(
+            name=name,
+            score=score,
+            share=abs(score) / total,
+            p_value=conformal_p_value(
+                _choose_calibration(signature.readings, diff.measures, config, name).scores,
+                score,
+                config.recency_half_life,
+            ),
+        )
+        for name, score in scores.items()
+    )
 
 
 def _realised(signature: TeamSignature, config: DriftConfig) -> tuple[float | None, int]:
@@ -274,7 +300,7 @@ def _null_p_value(
 def _rank_hunks(diff: _Diff) -> list[tuple[int, HunkDrift]]:
     """(passage index, hunk) of every hunk with a scored token, most drifting first."""
     at = np.flatnonzero(diff.measures.n_scored > 0)
-    scores = diff.normaliser.score(diff.measures.take(at))
+    scores = diff.scorer.score(diff.measures.take(at))
     ranked: list[tuple[int, HunkDrift]] = []
     for i in np.argsort(-scores, kind="stable"):
         index = int(at[i])

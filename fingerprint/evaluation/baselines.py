@@ -1,4 +1,4 @@
-"""The cheap peers: character n-grams, closed-set (B1) and one-class (B5). evaluation.md section 4.7."""
+"""The cheap peer B1: character n-grams, closed-set. evaluation.md section 4.7; B5 is drift/lexical.py."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from fingerprint import FingerprintError
-
-N_NEIGHBOURS = 5
 
 
 def present_authors(labels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " p"]:
@@ -95,29 +93,3 @@ def ngram_profiles(texts: Sequence[Sequence[str]]) -> Float[np.ndarray, "n f"]:
     owner = np.repeat(np.arange(len(texts)), [len(own) for own in texts])
     shares = csr_matrix((1 / np.bincount(owner)[owner], (owner, np.arange(len(owner)))))
     return csr_matrix(shares.dot(features)).toarray()
-
-
-@dataclass(frozen=True)
-class NgramNeighbours:
-    """B5, one-class: how unlike a team's nearest texts a new text is, in B1's features."""
-
-    vectoriser: TfidfVectorizer
-    features: csr_matrix
-    n_neighbours: int = N_NEIGHBOURS
-
-    def score(self, texts: Sequence[str]) -> Float[np.ndarray, " n"]:
-        """Novelty [n]: 1 minus the mean cosine to the nearest training texts; larger is more foreign."""
-        novelty = np.empty(len(texts))
-        n_texts = self.features.get_shape()[0]
-        n_near = min(self.n_neighbours, n_texts)
-        for start in range(0, len(texts), 256):  # dense similarities of 256 texts at once
-            similarity = (self.vectoriser.transform(texts[start : start + 256]) @ self.features.T).toarray()
-            novelty[start : start + 256] = 1 - np.sort(similarity, axis=1)[:, -n_near:].mean(axis=1)
-        return novelty
-
-
-def fit_ngram_neighbours(texts: Sequence[str]) -> NgramNeighbours:
-    """Fit B5 on the team's training texts."""
-    vectoriser = _vectoriser()
-    features = csr_matrix(vectoriser.fit_transform(texts))
-    return NgramNeighbours(vectoriser, features)

@@ -20,8 +20,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from fingerprint.drift.lexical import N_NEIGHBOURS
 from fingerprint.evaluation.attribution import SampleRows
-from fingerprint.evaluation.baselines import N_NEIGHBOURS, author_columns, present_authors
+from fingerprint.evaluation.baselines import author_columns, present_authors
 from fingerprint.evaluation.metrics import centre_rows, macro_auroc
 from fingerprint.lm.pair import BATCH_TOKENS, RoutedModel
 from fingerprint.lm.tokens import Batch, causal_model, length_buckets, pad_batch

@@ -13,8 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from fingerprint.config import Combination, DriftConfig
-from fingerprint.drift.calibrate import choose_cell, conformal_p_value, flagged_share
-from fingerprint.evaluation.baselines import NgramClassifier, NgramNeighbours
+from fingerprint.drift.calibrate import cells_of, choose_cell, conformal_p_value, flagged_share
+from fingerprint.drift.lexical import NgramNeighbours
+from fingerprint.drift.nonconformity import Nonconformity
+from fingerprint.evaluation.baselines import NgramClassifier
 from fingerprint.evaluation.metrics import bag_commits
 from fingerprint.evaluation.results import DetectionRow, FlaggedRow
 from fingerprint.evaluation.tables import Detection
@@ -23,7 +25,6 @@ from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Passage
 from fingerprint.routing.combination import RULES
 from fingerprint.routing.extract import Measures
-from fingerprint.routing.team import Normaliser
 from fingerprint.signature import TeamSignature
 
 LEVELS = (0.05, 0.1)
@@ -32,9 +33,9 @@ UNITS = ("commit", "hunk")
 LEAST_BAGS = 5
 """Fewer bags of ten commits on a side say nothing of an AUROC."""
 LAMBDA = "Lambda_team per token (ALM)"
-DRIFT = "drift v1, by the rule chosen on dev"
+DRIFT = "drift of the routes alone, by the rule chosen on dev"
 NEIGHBOURS = "n-grams, nearest five (B5)"
-FUSED = "Lambda_team and n-grams (B5), fused"
+FUSED = "drift, routes and n-grams fused"
 BASE, TEAM, NULL = "base", "team", "null"
 """States that every passage is read under, by name."""
 Novelty = Float[np.ndarray, " n"]
@@ -111,47 +112,6 @@ def _text_of(passages: Sequence[Passage], unit: str) -> list[str]:
     return [p.group if unit == "commit" else f"{p.group}\0{p.path}" for p in passages]
 
 
-def added_texts(passages: Sequence[Passage], unit: str) -> list[str]:
-    """Added text of every commit, or of every file of a commit, in order of first appearance."""
-    parts: dict[str, list[str]] = {}
-    for key, passage in zip(_text_of(passages, unit), passages, strict=True):
-        parts.setdefault(key, []).append(passage.marked)
-    return ["".join(own) for own in parts.values()]
-
-
-@dataclass(frozen=True, slots=True)
-class SizeTrend:
-    """A novelty on the team's own texts: linear in the logarithm of their length, with a spread about it."""
-
-    intercept: float
-    slope: float
-    spread: float
-
-    @classmethod
-    def fit(cls, novelty: Novelty, texts: Sequence[str]) -> SizeTrend:
-        """Least squares on texts that the novelty's model has not read."""
-        size = _log_length(texts)
-        slope, intercept = (
-            np.polyfit(size, novelty, 1) if np.ptp(size) > 0 else (0.0, float(np.mean(novelty)))
-        )
-        rest = novelty - (intercept + slope * size)
-        return cls(float(intercept), float(slope), float(rest.std()) + 1e-12)
-
-    def standardise(self, novelty: Novelty, texts: Sequence[str]) -> Novelty:
-        """Standard deviations above what the team's own texts of these lengths show."""
-        return (novelty - self.intercept - self.slope * _log_length(texts)) / self.spread
-
-
-def _log_length(texts: Sequence[str]) -> np.ndarray:
-    return np.log1p(np.array([len(text) for text in texts], dtype=float))
-
-
-def fused_novelty(texts: Texts, neighbours: Novelty, trend: SizeTrend, normaliser: Normaliser) -> Novelty:
-    """The routes' view and the lexical one, each in the team's own standard deviations, half and half."""
-    lexical = trend.standardise(neighbours, texts.added)
-    return (normaliser.low_log_ratio(texts.measures) + lexical) / np.sqrt(2)
-
-
 def read_log_probs(
     passages: Sequence[Passage], routed: RoutedModel, states: Mapping[str, RouteWeights], config: DriftConfig
 ) -> dict[str, Float[np.ndarray, " n"]]:
@@ -190,16 +150,29 @@ def perplexity_novelty(texts: Texts) -> dict[str, Novelty]:
     return found
 
 
-def drift_novelty(measures: Measures, signature: TeamSignature) -> dict[str, Novelty]:
-    """Drift v1 and its parts.
+def with_counts(texts: Texts, signature: TeamSignature) -> Texts:
+    """The same with the n-gram counts that the signature's lexical view reads, if it has one."""
+    lexical = Nonconformity.of_team(signature).lexical
+    if lexical is None:
+        return texts
+    return replace(texts, measures=replace(texts.measures, counts=lexical.neighbours.counts(texts.added)))
 
-    The drift score is the one of review, by the rule that dev chose; the other rules stand beside it.
+
+def drift_novelty(measures: Measures, signature: TeamSignature) -> dict[str, Novelty]:
+    """The drift score and its parts.
+
+    Args:
+        measures: with counts, when the signature has a lexical view.
+
+    The routes' score follows the rule that dev chose; the other rules stand beside it.
     """
-    normaliser = Normaliser.of_team(signature)
+    scorer = Nonconformity.of_team(signature)
+    normaliser = scorer.normaliser
     statistics = normaliser.statistics(measures)
     others: list[Combination] = [rule for rule in RULES if rule != normaliser.combination]
     return {
         LAMBDA: -measures.log_ratio / measures.n_scored,
+        **({} if scorer.lexical is None else {FUSED: scorer.score(measures)}),
         DRIFT: statistics.score(normaliser.combination),
         **{f"drift, rule {rule}": statistics.score(rule) for rule in others},
     }
@@ -230,13 +203,18 @@ def bag_rows(
         yield judge.judge(name, bags[0][:, column], bags[1][:, column])
 
 
-def commit_p_values(measures: Measures, signature: TeamSignature, config: DriftConfig) -> Novelty:
-    """Conformal p-values of commits, as a review computes them."""
+def commit_p_values(
+    measures: Measures, signature: TeamSignature, config: DriftConfig, part: str = ""
+) -> Novelty:
+    """Conformal p-values of commits, as a review computes them.
+
+    Args:
+        part: of one part of the score alone, by its name; "": of the verdict's score.
+    """
     if not len(measures):
         return np.zeros(0)
-    prefix = "calibration_"
-    cells = {k.removeprefix(prefix): x for k, x in signature.readings.items() if k.startswith(prefix)}
-    scores = Normaliser.of_team(signature).score(measures)
+    scorer, cells = Nonconformity.of_team(signature), cells_of(signature.readings, part)
+    scores = scorer.parts(measures)[part] if part else scorer.score(measures)
     return np.array([
         conformal_p_value(
             choose_cell(cells, language, config.least_calibration).scores, float(score),

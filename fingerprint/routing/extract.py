@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from fingerprint.config import DriftConfig
@@ -70,6 +71,7 @@ class Measures:
         groups, languages: labels, one per text.
         n_scored: [n] scored tokens. log_ratio: [n] Lambda in nats. phi: [n, n_dimensions] sums in nats.
         magnitude: [n, n_buckets] sums of |c|. gap: [n] completeness gap in nats.
+        counts: [n, n_ngrams] character n-grams of the added text (drift/lexical.py), or None when not read.
     """
 
     groups: tuple[str, ...]
@@ -79,6 +81,7 @@ class Measures:
     phi: np.ndarray
     magnitude: np.ndarray
     gap: np.ndarray
+    counts: csr_matrix | None = None
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -94,6 +97,7 @@ class Measures:
             self.phi[at],
             self.magnitude[at],
             self.gap[at],
+            None if self.counts is None else csr_matrix(self.counts[at]),
         )
 
     def by_group(self) -> Measures:
@@ -110,6 +114,7 @@ class Measures:
             member @ self.phi,
             member @ self.magnitude,
             member @ self.gap,
+            None if self.counts is None else csr_matrix(csr_matrix(member, dtype=np.float32) @ self.counts),
         )
 
     def total(self) -> Measures:
@@ -122,6 +127,7 @@ class Measures:
             self.phi,
             self.magnitude,
             self.gap,
+            self.counts,
         )
         return merged.by_group()
 
@@ -191,13 +197,15 @@ def with_log_ratio(
 
 
 def _concatenate(parts: Sequence[Measures]) -> Measures:
+    """Parts without counts as one."""
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("n_scored", "log_ratio", "phi", "magnitude", "gap")
+    }
     return Measures(
         tuple(group for part in parts for group in part.groups),
         tuple(language for part in parts for language in part.languages),
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("n_scored", "log_ratio", "phi", "magnitude", "gap")
-        ),
+        **joined,
     )
 
 

@@ -101,12 +101,12 @@ class Normaliser:
 
     def standardise(self, student: np.ndarray, distance: np.ndarray) -> Statistics:
         """What raw_statistics gave, on the scales of the team's own commits."""
-        first = _two_piece(student, self.log_ratio_scale)
-        return Statistics(first, _two_piece(np.log(distance + FLOOR), self.distance_scale), distance)
+        first = two_piece(student, self.log_ratio_scale)
+        return Statistics(first, two_piece(np.log(distance + FLOOR), self.distance_scale), distance)
 
     def low_log_ratio(self, measures: Measures) -> np.ndarray:
         """The log-ratio statistic alone, [n], larger where it is lower: what the null team is read for."""
-        return -_two_piece(self._student_log_ratio(measures), self.log_ratio_scale)
+        return -two_piece(self._student_log_ratio(measures), self.log_ratio_scale)
 
     def _student_log_ratio(self, measures: Measures) -> np.ndarray:
         n = measures.n_scored
@@ -219,8 +219,8 @@ def fit_normaliser(dev: Measures, config: DriftConfig) -> tuple[Normaliser, DevC
         plain.phi_mean,
         plain.phi_variance,
         plain.precision,
-        _two_piece_scale(student),
-        _two_piece_scale(np.log(distance + FLOOR)),
+        two_piece_scale(student),
+        two_piece_scale(np.log(distance + FLOOR)),
         np.array([kept.log_ratio.sum() / kept.n_scored.sum(), np.median(distance)]),
         config.combination or DEFAULT,
     )
@@ -308,8 +308,8 @@ def _pull_in(x: np.ndarray) -> np.ndarray:
     return x if spread <= FLOOR else np.clip(x, middle - _OUTLIER * spread, middle + _OUTLIER * spread)
 
 
-def _two_piece_scale(x: np.ndarray) -> np.ndarray:
-    """[centre, lower, upper]: median, and root mean square deviation on either side of it."""
+def two_piece_scale(x: np.ndarray) -> np.ndarray:
+    """[centre, lower, upper] of values [n]: median, and root mean square deviation on either side of it."""
     x = _pull_in(x)
     centre = float(np.median(x))
     sides = [
@@ -323,7 +323,7 @@ def _two_piece_scale(x: np.ndarray) -> np.ndarray:
     return np.array([centre, lower, upper])
 
 
-def _two_piece(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Standardised by the scale of the value's own side."""
+def two_piece(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Values [n] standardised by the scale of their own side."""
     centre, lower, upper = scale
     return np.where(x < centre, (x - centre) / lower, (x - centre) / upper)

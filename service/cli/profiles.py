@@ -24,6 +24,13 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+class View(StrEnum):
+    """What a verdict is made of, as `fingerprint.config.View`."""
+
+    FUSED = "fused"
+    ROUTES = "routes"
+
+
 FormatOption = Annotated[Format, typer.Option("--format", help="How the answer is written.")]
 
 
@@ -60,6 +67,9 @@ def profile(
     author_tokens: Annotated[int | None, typer.Option(min=1, help="Scored tokens of each author.")] = None,
     null_sets: Annotated[int | None, typer.Option(min=0, help="Sets of null adapters.")] = None,
     seed: Annotated[int, typer.Option(help="Order of the data.")] = 0,
+    view: Annotated[
+        View, typer.Option("--view", help="What a verdict is made of: routes and n-grams, or routes alone.")
+    ] = View.FUSED,
 ) -> None:
     """Learn a team's signature from an ingested repository; what is new in its history is read first."""
     from service.flows.ingest import ingest
@@ -72,7 +82,7 @@ def profile(
         settings = settings.model_copy(update={"null_repo": null_repo.expanduser()})
     config = _config(
         settings, base=base, revision=revision, team_tokens=team_tokens, author_tokens=author_tokens,
-        n_null_sets=null_sets, with_agents=with_agents, seed=seed,
+        n_null_sets=null_sets, with_agents=with_agents, seed=seed, view=view,
     )  # fmt: skip
     with commits() as progress:
         ingested = ingest(repository, settings, progress)
@@ -88,7 +98,7 @@ def profile(
 
 def _config(
     settings: Settings, *, base: str | None, revision: str | None, team_tokens: int | None,
-    author_tokens: int | None, n_null_sets: int | None, with_agents: bool, seed: int,
+    author_tokens: int | None, n_null_sets: int | None, with_agents: bool, seed: int, view: View,
 ) -> ProfileConfig:  # fmt: skip
     """The dials: defaults, the settings' base, and what the command says."""
     from fingerprint.config import ProfileConfig
@@ -99,7 +109,8 @@ def _config(
     changes = {"team_tokens": team_tokens, "author_tokens": author_tokens, "seed": seed}
     adapter = config.adapter.model_copy(update={k: v for k, v in changes.items() if v is not None})
     n_sets = config.n_null_sets if n_null_sets is None else n_null_sets
-    return config.model_copy(update={"adapter": adapter, "n_null_sets": n_sets})
+    drift = config.drift.model_copy(update={"view": view.value})
+    return config.model_copy(update={"adapter": adapter, "drift": drift, "n_null_sets": n_sets})
 
 
 def _show_cost(repository: Path, settings: Settings, config: ProfileConfig, choice: object) -> None:

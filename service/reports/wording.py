@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fingerprint.report import DriftReport, Evidence, Finding, HunkDrift, TokenShift, Verdict
+from fingerprint.report import DriftReport, Evidence, Finding, HunkDrift, ScorePart, TokenShift, Verdict
 
 MEASURES = "Routeprint compares code with this team's code. It does not judge quality, correctness or people."
 _PLACES_WITHOUT_WORD = "(line end)"
@@ -102,14 +102,22 @@ def evidence_rows(evidence: Evidence) -> tuple[tuple[str, str, str], ...]:
         ("log-ratio per token", f"{nats(evidence.log_ratio_per_token)} nats",
          f"team's mean {nats(evidence.typical_log_ratio_per_token)}"),
         ("distance of routing", f"{evidence.distance:.2f}", f"team's median {evidence.typical_distance:.2f}"),
-        (f"drift score ({evidence.combination})", f"{evidence.score:.2f}",
-         f"alarm from {evidence.threshold:.2f}"),
+        (f"drift score ({' and '.join(part.name for part in evidence.parts) or 'routes'})",
+         f"{evidence.score:.2f}", f"alarm from {evidence.threshold:.2f}"),
+        *(_part_row(part, evidence) for part in evidence.parts),
         ("completeness gap", f"{nats(evidence.gap_nats)} nats", f"bound {evidence.gap_bound_nats:.2f} nats"),
         ("context and first token",
          f"{percent(evidence.context_share)} and {percent(evidence.position0_share)} of Σ|c|",
          "counted, not shown by line"),
         ("false alarms so far", held_out, ""),
     )  # fmt: skip
+
+
+def _part_row(part: ScorePart, evidence: Evidence) -> tuple[str, str, str]:
+    """One part of the score: its size in the team's standard deviations, its share, what it says alone."""
+    rule = f" ({evidence.combination})" if part.name == "routes" else ""
+    share = "" if len(evidence.parts) == 1 else f", {percent(part.share)} of it"
+    return (f"· {part.name}{rule}", f"{nats(part.score)} sd{share}", f"alone: {p_value(part.p_value)}")
 
 
 def reading_sentence(report: DriftReport) -> str:

@@ -8,29 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
+from fingerprint.drift.lexical import fit_ngram_neighbours
+from fingerprint.drift.nonconformity import NGRAMS, ROUTES, Nonconformity
 from fingerprint.drift.reference import build_team_signature, cap_commits
-from fingerprint.evaluation.baselines import fit_ngram_neighbours
 from fingerprint.evaluation.novelty import (
     BASE,
-    DRIFT,
-    FUSED,
-    NEIGHBOURS,
     NULL,
     TEAM,
     UNITS,
     Side,
-    SizeTrend,
     Texts,
-    added_texts,
     bag_rows,
     commit_p_values,
     drift_novelty,
     exchangeable_shares,
     flagged_rows,
-    fused_novelty,
     ngram_novelty,
     perplexity_novelty,
     read_log_probs,
+    with_counts,
 )
 from fingerprint.evaluation.protocol import cap_newest, spread_groups
 from fingerprint.evaluation.results import DetectionRow, FlaggedRow
@@ -38,7 +34,7 @@ from fingerprint.evaluation.tables import Detection
 from fingerprint.lm.pair import ModelPair
 from fingerprint.passage import Corpus
 from fingerprint.routing.extract import Measures, measure_passages
-from fingerprint.routing.team import Normaliser, TeamSlices
+from fingerprint.routing.team import TeamSlices
 from fingerprint.signature import TeamSignature
 from service.flows.evaluation.setup import WHOLE_TEAM, Setup
 from service.flows.evaluation.text import fit_ngrams
@@ -79,7 +75,7 @@ def detect(setup: Setup) -> tuple[list[DetectionRow], list[FlaggedRow], DriftFac
     if own is None or not len(own.texts("commit").scorable(languages, least)):
         setup.notes.append("no later commit is large enough to be scored")
         return [], [], {}
-    commits = own.texts("commit").scorable(languages, least)
+    commits = with_counts(own.texts("commit").scorable(languages, least), signature)
     rows: list[DetectionRow] = []
     flagged = _flagged(setup, signature, commits.measures)
     for strangers in _strangers(setup):
@@ -89,10 +85,9 @@ def detect(setup: Setup) -> tuple[list[DetectionRow], list[FlaggedRow], DriftFac
                 continue
             found = list(_rows(setup, signature, own, theirs, strangers))
         rows += found
-        measures = theirs.texts("commit").scorable(languages, least).measures
         if found:
-            p_values = commit_p_values(measures, signature, setup.bench.config.drift)
-            flagged += flagged_rows(f"{strangers.name}'s commits", p_values)
+            measures = with_counts(theirs.texts("commit").scorable(languages, least), signature).measures
+            flagged += _flagged_by_part(f"{strangers.name}'s commits", setup, signature, measures)
     return rows, flagged, _facts(setup, signature, commits.measures)
 
 
@@ -120,8 +115,7 @@ def _rows(
             )
             continue
         judge = Detection(strangers.name, unit, team.commits, others.commits, setup.config.n_draws)
-        trend = _past_trend(setup, unit)
-        novelty = _novelty(setup, signature, team, trend), _novelty(setup, signature, others, trend)
+        novelty = _novelty(setup, signature, team), _novelty(setup, signature, others)
         yield from (judge.judge(name, novelty[0][name], novelty[1][name]) for name in novelty[0])
         if unit == "commit":
             yield from bag_rows(strangers.name, (team, others), novelty, setup.config.n_draws)
@@ -137,23 +131,12 @@ def _same_months(team: Texts, others: Texts) -> tuple[Texts, Texts]:
     return team.take(kept[0]), others.take(kept[1])
 
 
-def _novelty(setup: Setup, signature: TeamSignature, texts: Texts, trend: SizeTrend) -> dict[str, np.ndarray]:
+def _novelty(setup: Setup, signature: TeamSignature, texts: Texts) -> dict[str, np.ndarray]:
     """Every system's novelty of the texts."""
     passages = Corpus(tuple(passage for own in texts.passages for passage in own)).digest
     ngrams = _ngram_novelty(setup, "n-grams of texts", texts.added, passages=passages)
-    normaliser = Normaliser.of_team(signature)
-    fused = fused_novelty(texts, ngrams[NEIGHBOURS], trend, normaliser)
-    return drift_novelty(texts.measures, signature) | {FUSED: fused} | perplexity_novelty(texts) | ngrams
-
-
-def _past_trend(setup: Setup, unit: str) -> SizeTrend:
-    """How far the team's own texts of the calibration slice lie from the n-grams of the train slice."""
-    past = cap_commits(_some_commits(setup.slices.calibration, setup), setup.config.commit_tokens)
-    texts = added_texts(past, unit)
-    found = _ngram_novelty(
-        setup, f"n-grams of past texts, {unit}", texts, passages=Corpus(tuple(past)).digest
-    )
-    return SizeTrend.fit(found[NEIGHBOURS], texts)
+    measures = with_counts(texts, signature).measures
+    return drift_novelty(measures, signature) | perplexity_novelty(texts) | ngrams
 
 
 def _ngram_novelty(setup: Setup, name: str, texts: list[str], *, passages: str) -> dict[str, np.ndarray]:
@@ -198,7 +181,7 @@ def _read(setup: Setup, corpus: Corpus, name: str) -> Side | None:
         adapters=WHOLE_TEAM, passages=digest,
     )  # fmt: skip
     labels = (tuple(p.group for p in passages), tuple(p.language for p in passages))
-    return Side(tuple(passages), Measures(*labels, **arrays), log_probs)
+    return Side(tuple(passages), Measures(*labels, **arrays, counts=None), log_probs)
 
 
 def _some_commits(corpus: Corpus, setup: Setup) -> Corpus:
@@ -256,16 +239,30 @@ def _flagged(setup: Setup, signature: TeamSignature, own: Measures) -> list[Flag
     """Flagged shares of the team's own commits, as a review scores them and with recent calibration."""
     drift = setup.bench.config.drift
     recent = drift.model_copy(update={"recency_half_life": RECENT_COMMITS})
-    rows = flagged_rows(OWN, commit_p_values(own, signature, drift))
     weighted = commit_p_values(own, signature, recent)
-    return rows + flagged_rows(f"{OWN}, calibration weighted by recency", weighted)
+    return [
+        *_flagged_by_part(OWN, setup, signature, own),
+        *flagged_rows(f"{OWN}, calibration weighted by recency", weighted),
+    ]
+
+
+def _flagged_by_part(
+    who: str, setup: Setup, signature: TeamSignature, measures: Measures
+) -> list[FlaggedRow]:
+    """Flagged shares by the verdict and, when it is fused, by each of its parts alone."""
+    drift = setup.bench.config.drift
+    parts = (ROUTES, NGRAMS) if Nonconformity.of_team(signature).lexical is not None else ()
+    rows = flagged_rows(who, commit_p_values(measures, signature, drift))
+    for part in parts:
+        rows += flagged_rows(f"{who}, {part} alone", commit_p_values(measures, signature, drift, part))
+    return rows
 
 
 def _facts(setup: Setup, signature: TeamSignature, own: Measures) -> DriftFacts:
     """Sizes, power and the exchangeable control."""
     drift = setup.bench.config.drift
     calibration = signature.readings["calibration_all"]
-    shares = exchangeable_shares(calibration, drift_novelty(own, signature)[DRIFT])
+    shares = exchangeable_shares(calibration, Nonconformity.of_team(signature).score(own))
     power = {
         f"power_at_{point['n_tokens']}_tokens": point["power"] for point in signature.facts["power_curve"]
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from fingerprint.evaluation.baselines import fit_ngram_neighbours
+from fingerprint.drift.lexical import fit_ngram_neighbours
 from fingerprint.evaluation.metrics import macro
 from fingerprint.evaluation.novelty import BASE, LAMBDA, TEAM, ngram_novelty, read_log_probs
 from fingerprint.evaluation.protocol import Sample, cap_newest, cap_spread, only_authors

@@ -66,7 +66,7 @@ def train_state(routed, passages: list[Passage], n_steps: int):
 
 @pytest.fixture(scope="session")
 def toy(tiny_base) -> SimpleNamespace:
-    """routed, team_weights, null_weights, slices, signature, config of the planted toy team."""
+    """routed, team_weights, null_weights, foreign, slices, signature, config of the planted toy team."""
     from fingerprint.drift.reference import build_team_signature
     from fingerprint.lm.pair import RoutedModel
     from fingerprint.lm.routes import random_routes
@@ -94,6 +94,7 @@ def toy(tiny_base) -> SimpleNamespace:
         routed=routed,
         team_weights=team_weights,
         null_weights=null_weights,
+        foreign=foreign,
         slices=slices,
         signature=signature,
         config=config,

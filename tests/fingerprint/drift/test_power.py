@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from fingerprint.config import DriftConfig
+from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.drift.power import PowerPoint, least_tokens, power_curve
 from fingerprint.routing.extract import Measures
 from fingerprint.routing.team import fit_normaliser
@@ -21,14 +22,15 @@ def synthetic(n: int, seed: int, shift: float = 0.0) -> Measures:
 
 def test_power_grows_with_size_and_sets_the_least() -> None:
     config = DriftConfig(power_sizes=(30, 120, 480, 10**6), power_draws=60, least_tokens=20)
-    normaliser, _ = fit_normaliser(synthetic(80, 1), config)
-    cells = {"all": normaliser.score(synthetic(199, 2))}
-    points = power_curve(synthetic(100, 3, shift=-0.4), normaliser, cells, config)
+    normaliser, dev = fit_normaliser(synthetic(80, 1), config)
+    scorer = Nonconformity.fit(normaliser, None, dev.statistics.score(normaliser.combination))
+    cells = {"all": scorer.score(synthetic(199, 2))}
+    points = power_curve(synthetic(100, 3, shift=-0.4), scorer, cells, config)
     assert [point.n_tokens for point in points] == [30, 120, 480]  # a million cannot be filled
     assert points[0].power < 0.5 < points[2].power
     assert points[0].power < points[1].power < points[2].power
     assert least_tokens(points, config) in {120, 480}
-    own = power_curve(synthetic(100, 4), normaliser, cells, config)
+    own = power_curve(synthetic(100, 4), scorer, cells, config)
     assert own[0].power < 0.2
 
 

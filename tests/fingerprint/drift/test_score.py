@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 
+from fingerprint.drift.reference import build_team_signature
 from fingerprint.drift.score import score_passages
 from fingerprint.drift.team_lines import TeamLines
 from fingerprint.passage import Passage, passage_from_lines
@@ -80,6 +81,36 @@ def test_the_foreign_hunk_ranks_first_and_is_explained(toy) -> None:
     assert report.evidence is not None
     assert report.evidence.null_p_value is not None
     assert DriftReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_each_part_of_the_score_stands_beside_it(toy) -> None:
+    plain = toy.config.model_copy(update={"explained_hunks": 0})
+    for kind in (own, foreign):
+        evidence = score(toy, [hunk(kind, 3, 8)], config=plain).evidence
+        assert evidence is not None
+        assert [part.name for part in evidence.parts] == ["routes", "n-grams"]
+        assert sum(part.score for part in evidence.parts) == pytest.approx(evidence.score * 2**0.5)
+        assert sum(part.share for part in evidence.parts) == pytest.approx(1)
+        is_foreign = kind is foreign
+        assert all((part.p_value <= 0.05) == is_foreign for part in evidence.parts)
+
+
+def test_the_routes_alone_are_the_same_in_either_view(toy) -> None:
+    routes_only = toy.config.model_copy(update={"view": "routes"})
+    signature = build_team_signature(
+        toy.slices, routed=toy.routed, team_weights=toy.team_weights, config=routes_only,
+        provenance=toy.signature.provenance, authors=("ann",), foreign=toy.foreign,
+    )  # fmt: skip
+    plain = toy.config.model_copy(update={"explained_hunks": 0})
+    fused = score(toy, [hunk(foreign, 3, 8)], config=plain).evidence
+    alone = score_passages(
+        [hunk(foreign, 3, 8)], routed=toy.routed, team_weights=toy.team_weights, signature=signature,
+        config=routes_only,
+    ).evidence  # fmt: skip
+    assert fused is not None and alone is not None
+    assert [part.name for part in alone.parts] == ["routes"]
+    assert alone.score == pytest.approx(fused.parts[0].score)
+    assert alone.p_value == pytest.approx(fused.parts[0].p_value)
 
 
 def test_the_answer_does_not_depend_on_batches(toy) -> None:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from fingerprint import FingerprintError
-from fingerprint.evaluation.baselines import fit_ngram_classifier, fit_ngram_neighbours, ngram_profiles
-from fingerprint.evaluation.metrics import auroc, balanced_top, macro_auroc
+from fingerprint.evaluation.baselines import fit_ngram_classifier, ngram_profiles
+from fingerprint.evaluation.metrics import balanced_top, macro_auroc
 
 WORDS = ["alpha", "beta", "gamma", "delta", "omega", "sigma", "kappa", "zeta"]
 
@@ -41,13 +41,6 @@ def test_an_author_absent_from_training_never_wins() -> None:
 def test_one_author_is_refused() -> None:
     with pytest.raises(FingerprintError, match="at least two authors, got 1"):
         fit_ngram_classifier(write(0, 8, 0), np.zeros(8, dtype=int), 2)
-
-
-def test_neighbours_find_the_foreign_hand() -> None:
-    model = fit_ngram_neighbours(write(0, 30, 0))
-    own, foreign = model.score(write(0, 10, 5)), model.score(write(1, 10, 6))
-    assert auroc(foreign, own) == 1
-    assert model.score(write(0, 30, 0)[:3]).max() < own.mean()
 
 
 def test_a_profile_is_the_mean_of_a_persons_texts() -> None:

@@ -4,22 +4,24 @@ import numpy as np
 import pytest
 
 from fingerprint.config import DriftConfig
-from fingerprint.evaluation.baselines import fit_ngram_classifier, fit_ngram_neighbours
+from fingerprint.drift.calibrate import name_cells
+from fingerprint.drift.lexical import LexicalView, SizeTrend, fit_ngram_neighbours
+from fingerprint.drift.nonconformity import Nonconformity
+from fingerprint.evaluation.baselines import fit_ngram_classifier
 from fingerprint.evaluation.metrics import auroc
 from fingerprint.evaluation.novelty import (
+    FUSED,
     Side,
-    SizeTrend,
     Texts,
-    added_texts,
     bag_rows,
     commit_p_values,
     drift_novelty,
     exchangeable_shares,
     flagged_rows,
-    fused_novelty,
     ngram_novelty,
     perplexity_novelty,
     read_log_probs,
+    with_counts,
 )
 from fingerprint.lm.pair import RoutedModel, scored_log_probs
 from fingerprint.lm.routes import random_routes
@@ -45,10 +47,14 @@ def draw(n: int, rng: np.random.Generator, shift: float = 0.0) -> Measures:
 
 
 def a_signature(rng: np.random.Generator, n_calibration: int = 99) -> TeamSignature:
-    normaliser, _ = fit_normaliser(draw(200, rng), CONFIG)
-    scores = normaliser.score(draw(n_calibration, rng))
-    readings = normaliser.to_readings() | {"calibration_all": scores, "calibration_python": scores}
-    facts = {"normaliser_languages": list(normaliser.languages), "combination": normaliser.combination}
+    normaliser, dev = fit_normaliser(draw(200, rng), CONFIG)
+    scorer = Nonconformity.fit(normaliser, None, dev.statistics.score(normaliser.combination))
+    scores = scorer.score(draw(n_calibration, rng))
+    readings = scorer.to_readings() | name_cells({"all": scores, "python": scores})
+    facts = {
+        "normaliser_languages": list(normaliser.languages), "combination": normaliser.combination,
+        "view": "routes",
+    }  # fmt: skip
     return TeamSignature(readings, {}, facts, Provenance("b", "r", "a", "c", "d", 0))
 
 
@@ -147,32 +153,22 @@ def test_the_null_is_read_as_its_log_ratio(tiny_base) -> None:
     }
 
 
-def test_a_trend_takes_the_length_out_of_a_novelty() -> None:
-    rng = np.random.default_rng(0)
-    texts = ["x" * int(n) for n in rng.integers(20, 5000, 400)]
-    size = np.log([len(text) for text in texts])
-    novelty = 1 - 0.1 * size + rng.normal(0, 0.02, 400)
-    found = SizeTrend.fit(novelty[:200], texts[:200]).standardise(novelty[200:], texts[200:])
-    assert abs(np.corrcoef(found, size[200:])[0, 1]) < 0.2
-    assert found.std() == pytest.approx(1, abs=0.2)
-    assert SizeTrend.fit(np.ones(3), ["ab"] * 3).standardise(np.ones(1), ["abcd"]) == pytest.approx(0)
-
-
-def test_two_views_together_tell_more_than_either() -> None:
+def test_counts_are_read_where_the_signature_has_a_lexical_view() -> None:
     rng = np.random.default_rng(3)
-    normaliser, _ = fit_normaliser(draw(200, rng), CONFIG)
-    own, theirs = draw(300, rng), draw(300, rng, shift=0.15)
-    lexical = np.concatenate([rng.normal(0, 1, 300), rng.normal(1, 1, 300)])
-    labels = np.repeat([0, 1], 300)
-    trend = SizeTrend.fit(lexical[:300], ["x"] * 300)
-    passage = some_passage("a")
-    found = []
-    for side, part in ((own, lexical[:300]), (theirs, lexical[300:])):
-        texts = Texts(((passage,),) * 300, ("c",) * 300, side, {})
-        found.append(fused_novelty(texts, part, trend, normaliser))
-    fused = auroc(np.concatenate(found)[labels == 1], np.concatenate(found)[labels == 0])
-    routes = auroc(normaliser.low_log_ratio(theirs), normaliser.low_log_ratio(own))
-    assert fused > max(routes, auroc(lexical[300:], lexical[:300])) + 0.02
+    texts = Texts(((some_passage("a"), some_passage("b")),), ("c",), draw(1, rng), {})
+    plain = a_signature(rng)
+    assert with_counts(texts, plain) is texts
+    neighbours = fit_ngram_neighbours(["a = 1\n", "a = 1\n", "b = 2\n"])
+    fused = TeamSignature(
+        plain.readings | LexicalView(neighbours, SizeTrend(0.0, 0.0, 1.0)).to_readings(), {},
+        plain.facts | {"view": "fused"}, plain.provenance,
+    )  # fmt: skip
+    read = with_counts(texts, fused).measures
+    assert read.counts is not None
+    assert read.counts.toarray().tolist() == neighbours.counts(texts.added).toarray().tolist()
+    found = drift_novelty(read, fused)
+    assert found[FUSED][0] == pytest.approx(Nonconformity.of_team(fused).score(read)[0])
+    assert FUSED not in drift_novelty(texts.measures, plain)
 
 
 def test_bags_of_one_author_tell_more_than_single_commits() -> None:
@@ -190,12 +186,6 @@ def test_bags_of_one_author_tell_more_than_single_commits() -> None:
     assert (row.auroc.value or 0) > auroc(novelty[1]["weak"], novelty[0]["weak"]) + 0.1
     few = sides[0].take(np.arange(40)), {"weak": novelty[0]["weak"][:40]}
     assert not list(bag_rows("them", (few[0], sides[1]), (few[1], novelty[1]), 50))
-
-
-def test_added_text_is_gathered_by_commit_and_by_file() -> None:
-    passages = [some_passage("a", "x.py"), some_passage("a", "y.py"), some_passage("b", "x.py")]
-    assert [len(added_texts(passages, unit)) for unit in ("commit", "hunk")] == [2, 3]
-    assert added_texts(passages, "commit")[0] == passages[0].marked + passages[1].marked
 
 
 def some_passage(group: str, path: str = "x.py") -> Passage:

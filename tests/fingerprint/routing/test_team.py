@@ -71,7 +71,7 @@ def test_dev_commits_are_standardised_by_folds_without_them() -> None:
 
 def test_languages_have_their_own_means_drawn_to_the_whole() -> None:
     go, rust = synthetic(40, 1), synthetic(40, 2, shift=1.0, language="rust")
-    both = Measures(go.groups + rust.groups, go.languages + rust.languages, *joined(go, rust))
+    both = Measures(go.groups + rust.groups, go.languages + rust.languages, *joined(go, rust), counts=None)
     normaliser, _ = fit_normaliser(both, DriftConfig())
     assert normaliser.languages == ("go", "rust")
     whole, first, second = normaliser.log_ratio_mean

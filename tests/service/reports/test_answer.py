@@ -21,6 +21,7 @@ from fingerprint.report import (
     HunkDrift,
     LineDrift,
     RouteShare,
+    ScorePart,
     TeamLine,
     TokenShift,
     Verdict,
@@ -34,6 +35,8 @@ def evidence(p: float = 2 / 62, n: int = 61, cell: str = "all") -> Evidence:
     return Evidence(
         p_value=p, n_calibration=n, cell=cell, log_ratio_per_token=-0.31, typical_log_ratio_per_token=0.42,
         distance=5.2, typical_distance=2.9, combination="low-and-far", score=3.4, threshold=3.1,
+        parts=(ScorePart(name="routes", score=3.71, share=0.77, p_value=0.033),
+               ScorePart(name="n-grams", score=1.1, share=0.23, p_value=0.16)),
         null_p_value=0.48, gap_nats=0.011,
         gap_bound_nats=0.9, context_share=0.22, position0_share=0.04, realised_false_alarms=0.06,
         n_held_out=16,

@@ -1,0 +1,1 @@
+"""What the service remembers: tables, the engine, every query. SQLModel and SQLAlchemy live here alone."""

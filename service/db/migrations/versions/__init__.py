@@ -1,0 +1,1 @@
+"""One file a step; `script.py.mako` beside them is the form of the next."""
