@@ -24,6 +24,8 @@ from fingerprint.attribution.report import Ablation, Agreement, Circuit, Curves,
 from fingerprint.evaluation.faithfulness import like_energy_peers, most_cited
 from fingerprint.vpd.adversary import attack
 
+LEAST_MOVED = 0.05
+"""Nodes whose joint effect is at most this share of the sum of their |claims| cancel: no area to speak of."""
 Effect = Callable[[Bool[np.ndarray, "k n"]], Float[np.ndarray, " k"]]
 """f under k settings, each saying which nodes are off."""
 
@@ -107,17 +109,21 @@ def trace_curves(
     n_points: int,
     rng: np.random.Generator,
 ) -> Curves:
-    """Delete and insert nodes from the most raising to the most lowering, and in a random order.
+    """Delete and insert nodes in order of their claimed share of what all of them do, and in a random order.
 
-    Nodes that are on nowhere stay on throughout: they change nothing at their gates.
+    Where the nodes together lower f, those that lower it most go first. Nodes that are on nowhere stay on
+    throughout: they change nothing at their gates.
     """
     totals, nodes = claims.totals, np.flatnonzero(claims.is_on)
+    full, off = effect(np.stack([np.zeros_like(claims.is_on), claims.is_on]))
+    sizes = totals * (1.0 if full >= off else -1.0)
     counts = np.unique(np.linspace(0, len(nodes), n_points).round().astype(int))
-    ranked, shuffled = nodes[np.argsort(-totals[nodes], kind="stable")], rng.permutation(nodes)
+    ranked, shuffled = nodes[np.argsort(-sizes[nodes], kind="stable")], rng.permutation(nodes)
     rows = [_only(order[:n], len(totals)) for order in (ranked, shuffled) for n in counts]
     rows += [_only(order[n:], len(totals)) for order in (ranked, shuffled) for n in counts]
     values = effect(np.stack(rows)).reshape(4, len(counts))
-    areas = [_area(counts, row, full=values[0, 0], off=values[0, -1]) for row in values]
+    least = LEAST_MOVED * float(np.abs(totals[nodes]).sum())
+    areas = [_area(counts, row, full=full, off=off, least=least) for row in values]
     return Curves(
         counts=tuple(counts.tolist()),
         deletion=tuple(values[0].tolist()),
@@ -130,10 +136,10 @@ def trace_curves(
 
 
 def _area(
-    counts: Int[np.ndarray, " p"], values: Float[np.ndarray, " p"], *, full: float, off: float
+    counts: Int[np.ndarray, " p"], values: Float[np.ndarray, " p"], *, full: float, off: float, least: float
 ) -> float:
-    """Area under (f - f(off)) / (f(on) - f(off)) over the share of nodes; NaN where the nodes do nothing."""
-    if full == off or counts[-1] == 0:
+    """Area under (f - f(off)) / (f(on) - f(off)) over the share of nodes; NaN where they cancel."""
+    if abs(full - off) <= least or counts[-1] == 0:
         return float("nan")
     return float(np.trapezoid((values - off) / (full - off), counts / counts[-1]))
 

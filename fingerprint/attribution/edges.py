@@ -53,7 +53,9 @@ def direct_effects(
         f = question.value(question.logits(space.target.model))[0]
         leaves = list(cut.leaves.values())
         found = [
-            _pull_back(space, torch.autograd.grad(scalar, leaves, retain_graph=True, allow_unused=True))
+            _pull_back(
+                space, leaves, torch.autograd.grad(scalar, leaves, retain_graph=True, allow_unused=True)
+            )
             for scalar in (_scalar(space, cut, f, node, token) for node, token in targets)
         ]
     if not found:
@@ -87,9 +89,11 @@ def _scalar(space: NodeSpace, cut: _Cut, f: Float[Tensor, ""], node: int, token:
     return inner if inner.requires_grad else inner + 0 * next(iter(cut.leaves.values())).sum()
 
 
-def _pull_back(space: NodeSpace, gradients: Sequence[Tensor | None]) -> Float[Tensor, "t c"]:
-    """<gradient at a site's output, U_c> for every node of every site."""
-    n_tokens = next(g.shape[1] for g in gradients if g is not None)
+def _pull_back(
+    space: NodeSpace, leaves: Sequence[Tensor], gradients: Sequence[Tensor | None]
+) -> Float[Tensor, "t c"]:
+    """<gradient at a site's output, U_c> for every node of every site; no gradient, no path."""
+    n_tokens = leaves[0].shape[1]
     parts = [
         U.new_zeros(n_tokens, len(U)) if gradient is None else gradient[0] @ U.T
         for gradient, U in zip(gradients, space.components.U, strict=True)

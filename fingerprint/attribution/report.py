@@ -83,12 +83,12 @@ class SetAblation(_Frozen):
 
 
 class Curves(_Frozen):
-    """f while nodes go (deletion) and come (insertion), the most raising first.
+    """f while nodes go (deletion) and come (insertion), those that do most of what all do first.
 
     Attributes:
         counts: nodes gone, or come. deletion, insertion: f there. deletion_area, insertion_area: mean of
-            (f - f(off)) / (f(on) - f(off)) over the counts: small and large are good. random_deletion_area,
-            random_insertion_area: the same in random order.
+            (f - f(off)) / (f(on) - f(off)) over the counts: small and large are good; None where the nodes
+            cancel. random_deletion_area, random_insertion_area: the same in random order.
     """
 
     counts: tuple[int, ...]

@@ -50,7 +50,7 @@ def transplant(
 
     Args:
         states: each author's state over the base. choosing: code on which each author's routes are chosen,
-            by the contributions summed over it. held_out: other code of theirs, on which gains are read.
+            by their helpful contributions to it. held_out: other code of theirs, on which gains are read.
 
     Raises:
         FingerprintError: not two authors, no code of one of them, or too few alive routes.
@@ -115,7 +115,7 @@ class _Donor:
         pair = ModelPair(routed, routed.zero_weights(), state)
         rows = tokenize_passages(routed.base, passages, max_tokens)
         found = measure_contributions(pair, passages, rows, n_points=n_points)
-        chosen = most_cited(found.by_route.sum(0), alive, n_routes)
+        chosen = most_cited(np.maximum(found.by_route.sum(0), 0.0), alive, n_routes)  # those that help
         return cls(routed, state, energy, alive, chosen)
 
     def peers(self, rng: np.random.Generator) -> Bool[np.ndarray, "s r"]:

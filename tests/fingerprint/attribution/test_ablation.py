@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,18 @@ def test_curves_by_hand():
     assert found.deletion_area == pytest.approx(np.trapezoid(shares, np.array(found.counts) / 7))
     assert found.deletion_area is not None and found.deletion_area < 0
     assert found.insertion_area is not None and found.insertion_area > 1
+
+
+def test_nodes_that_lower_f_together_go_first_when_all_lower_it():
+    found = trace_curves(lambda off: -linear_effect(off), replace(CLAIMS, totals=-WEIGHTS), 5, rng())
+    assert found.deletion == pytest.approx((-12.75, -5.75, -4.25, -4.0, -7.0))
+    assert found.deletion_area == pytest.approx(trace_curves(linear_effect, CLAIMS, 5, rng()).deletion_area)
+
+
+def test_nodes_that_cancel_have_no_area():
+    weights = np.array([3.0, -3.0, 0.01])
+    claims = Claims(weights, np.ones(3), np.ones(3, bool))
+    assert trace_curves(lambda off: (~off) @ weights, claims, 3, rng()).deletion_area is None
 
 
 def test_curves_of_nodes_that_do_nothing_have_no_area():

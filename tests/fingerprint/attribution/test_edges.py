@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from fingerprint.attribution.integrate import attribute_nodes
 from fingerprint.attribution.nodes import NodeSpace
 from fingerprint.attribution.question import Question, ask
 from fingerprint.lm.pair import ModelPair
+from fingerprint.vpd.components import Components
 
 CONFIG = AttributionConfig()
 
@@ -58,6 +61,23 @@ def test_between_routes_the_base_itself_carries_the_effect(routed, state):
     effects = direct_effects(space, question, found, [(late, question.n_tokens - 1)])[0]
     early = [i for i, site in enumerate(names) if ".layers.0." in site]
     assert effects[-1, early].abs().min() > 0 or effects[:, early].abs().sum(0).min() > 0
+
+
+def test_the_first_decomposed_site_has_no_source_though_an_adapter_lies_before_it(routed, state):
+    """The adapter's own B ask for gradients: the inner activity has a graph, but no path from any node."""
+    pair = ModelPair(routed, routed.zero_weights(), state(0))
+    whole = NodeSpace.of_routes(pair, "")
+    site = routed.sites[-1]
+    index = list(whole.components.sites).index(site)
+    only = Components(
+        {site: whole.components.sites[site]},
+        {site: whole.components.V[index]},
+        {site: whole.components.U[index]},
+    ).requires_grad_(False)
+    space = replace(whole, components=only, state=state(1))
+    question = ask(routed.base, "for index, value in", "v")
+    found = attribute_nodes(space, question, CONFIG)
+    assert not direct_effects(space, question, found, [(0, 2)]).any()
 
 
 def test_no_targets_no_effects(linear):
