@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -69,23 +71,26 @@ def test_a_zero_edit_has_nothing_to_recover(routed, text):
     assert cut_to_singular_terms(found, target, data.held_out).recovered == 0
 
 
-def test_the_front_takes_the_sparsest_run_that_recovers_the_edit():
-    toy = PlantedEdit.plant((3.0, 2.0), d=8)
-    small = EIGHT.model_copy(
-        update={"steps": 250, "gate_width": 24, "pgd_steps": (0,), "learning_rate": 1e-2}
-    )
-    tried: list[float] = []
+def test_the_front_takes_the_sparsest_run_that_recovers_the_edit(decomposed):
+    """Runs whose held-out figures are set: KL of the gates as a share of the effect, and open gates."""
+    found, *_ = decomposed
+    site = next(iter(found.metrics.sites))
+    figures = {1e-4: (0.01, 9.0), 1e-3: (0.09, 4.0), 1e-2: (0.5, 1.0)}
 
     def at(config: VpdConfig) -> Decomposition:
-        tried.append(config.importance_coefficient)
-        return decompose(toy.target, toy.data(256, 512), config)
+        share, l0 = figures[config.importance_coefficient]
+        one = replace(found.metrics.sites[site], l0=(l0, l0, l0))
+        distance = {**found.metrics.distance, "gates": share * found.metrics.distance["zero"]}
+        metrics = replace(found.metrics, sites={site: one}, distance=distance)
+        return replace(found, config=config, metrics=metrics)
 
-    found, front = choose_on_front(at, small, (1e-4, 3e-3, 3.0))
-    assert tried == [1e-4, 3e-3, 3.0] == [point.coefficient for point in front]
-    assert found.config.importance_coefficient < 1  # at 3 nothing stays open
-    assert front[2].l0 < 0.1 and front[2].recovered < 0.9
-    best = next(p for p in front if p.coefficient == found.config.importance_coefficient)
-    assert best.l0 == min(p.l0 for p in front if p.recovered >= 0.9)
+    chosen, front = choose_on_front(at, BRIEF, tuple(figures))
+    assert chosen.config.importance_coefficient == 1e-3
+    assert chosen.config.frequency_coefficient == pytest.approx(BRIEF.frequency_coefficient / 2)
+    assert [(point.l0, point.recovered) for point in front] == [
+        (9.0, pytest.approx(0.99)), (4.0, pytest.approx(0.91)), (1.0, pytest.approx(0.5)),
+    ]  # fmt: skip
+    assert choose_on_front(at, BRIEF, (1e-2,))[0].metrics.recovered() == pytest.approx(0.5)
 
 
 @pytest.mark.slow
