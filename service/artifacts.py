@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -213,6 +214,11 @@ class RepositoryRecord:
     def pointer(self, name: str) -> str | None:
         """Digest that ``name`` (such as "profile") points to, or None."""
         return self._read().get("pointers", {}).get(name)
+
+    def pointers(self, prefix: str) -> dict[str, str]:
+        """Every pointer whose name starts so."""
+        pointers = self._read().get("pointers", {})
+        return {name: digest for name, digest in pointers.items() if name.startswith(prefix)}
 
     def point(self, name: str, digest: str) -> None:
         """Let ``name`` point to ``digest``."""
