@@ -39,6 +39,13 @@ class Settings(BaseSettings):
     """Processes of a profile on a CPU: with 2, null adapters train beside the authors."""
     null_repo: Path | None = None
     """Repository or directory of other people's code for the team's null; None: Python's standard library."""
+    label_url: str | None = None
+    """OpenAI-compatible endpoint (such as http://localhost:8000/v1) that `sae labels --language-model` asks.
+    Windows of the repository's code are sent there. None: nothing leaves the machine."""
+    label_model: str = ""
+    """Name of the language model there."""
+    label_key: SecretStr = SecretStr("")
+    """Bearer token for it."""
     host: str = "127.0.0.1"
     """Address `serve` listens on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8710

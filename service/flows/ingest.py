@@ -21,8 +21,9 @@ from connectors.git.history import HistoryState, HistoryStream, read_history
 from connectors.identity.author import Author
 from connectors.ledger import Ledger
 from fingerprint.provenance import digest_of
+from fingerprint.storage import write_json
 from service import ServiceError
-from service.artifacts import ArtifactError, ArtifactStore, read_json, write_json
+from service.artifacts import ArtifactError, ArtifactStore, read_json
 from service.settings import Settings
 
 FORMAT = 1

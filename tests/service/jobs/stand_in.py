@@ -19,8 +19,9 @@ from typing import Any
 
 from connectors.github.events import Event
 from fingerprint.report import DriftReport, Verdict
+from fingerprint.storage import write_json
 from service import ServiceError
-from service.artifacts import ArtifactStore, read_json, write_json
+from service.artifacts import ArtifactStore, read_json
 from service.db.queries.jobs import JobProgress
 from service.enqueue import Queue
 from service.jobs.work import Learned, Published, PullNow, RepositoryTask, ReviewPorts, ReviewTask, Tell, Work
