@@ -24,6 +24,15 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+class PageFormat(StrEnum):
+    """How an answer is written that is a page too."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
 class View(StrEnum):
     """What a verdict is made of, as `fingerprint.config.View`."""
 
@@ -32,6 +41,12 @@ class View(StrEnum):
 
 
 FormatOption = Annotated[Format, typer.Option("--format", help="How the answer is written.")]
+PageFormatOption = Annotated[
+    PageFormat, typer.Option("--format", help="How the answer is written; html is one self-contained file.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Write the page here; default: standard output.", dir_okay=False)
+]
 
 
 def add_to(app: typer.Typer) -> None:
