@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from service.cli.console import note, show
 
 if TYPE_CHECKING:
-    from service.cli.profiles import PageFormat
     from service.reports.pages.page import WebPage
+
+
+class PageFormat(StrEnum):
+    """How an answer is written that is a page too."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
+PageFormatOption = Annotated[
+    PageFormat, typer.Option("--format", help="How the answer is written; html is one self-contained file.")
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Write the page here; default: standard output.", dir_okay=False)
+]
 
 
 def check_out(form: PageFormat, out: Path | None) -> None:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.console import HERE, ExitCode, Home, Repo, find_repository, settings_for, show
-from service.cli.pages import check_out, reproducing, show_page
-from service.cli.profiles import Out, PageFormat, PageFormatOption
+from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 
 if TYPE_CHECKING:
     from connectors.contribution import FilePatch

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from service.reports.escape import visible
+
 WIDTH = 360.0
 
 
@@ -61,7 +63,7 @@ def svg(width: float, height: float, title: str, parts: Sequence[str], descripti
 def label(x: float, y: float, text: str, anchor: str = "start", css: str = "") -> str:
     """Text at a place, escaped."""
     name = f' class="{css}"' if css else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{name}>{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{name}>{escape(visible(text))}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, css: str) -> str:
@@ -150,5 +152,20 @@ def frame(
         ]
     parts += [label(x(tick), y.start + 15, x_format(tick), "middle") for tick in x.ticks(5)]
     parts.append(label((x.start + x.end) / 2, y.start + 30, x_name, "middle"))
-    parts.append(label(x.start - 30, y.end - 8, y_name))
+    parts.append(label(x.start - 34, y.end - 5, y_name))
     return parts
+
+
+def energy(own: Sequence[float], nulls: Sequence[Sequence[float]]) -> Markup:
+    """Cumulated energy over directions: the author's line over the nulls' dashed ones."""
+    x = Axis(0, max(1, len(own) - 1), 44, WIDTH - 10)
+    y = Axis(0, 1, 160, 14)
+    parts = frame(
+        x, y, x_name="directions", y_name="share of energy", x_format=lambda v: f"{v:g}",
+        y_format=lambda v: f"{v * 100:.0f} %",
+    )  # fmt: skip
+    parts += [polyline([(x(k), y(v)) for k, v in enumerate(null)], "null") for null in nulls]
+    parts.append(polyline([(x(k), y(v)) for k, v in enumerate(own)], "own"))
+    half = next((k for k, v in enumerate(own) if v >= 0.5), 0)
+    title = f"Half of the difference's energy lies in its first {half} of {len(own) - 1} directions a matrix"
+    return svg(WIDTH, 196, title, parts)

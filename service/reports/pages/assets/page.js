@@ -28,6 +28,16 @@
     });
   });
 
+  // What scrolls must be reachable by keyboard; what does not is no stop.
+  function markScrollers() {
+    document.querySelectorAll(".scroll, pre, .diff").forEach(function (part) {
+      if (part.scrollWidth > part.clientWidth + 1 || part.scrollHeight > part.clientHeight + 1) part.tabIndex = 0;
+    });
+  }
+  markScrollers();
+  window.addEventListener("resize", markScrollers);
+  document.addEventListener("toggle", markScrollers, true);
+
   // j and k go from hunk to hunk, as in other review tools.
   var stops = Array.prototype.slice.call(document.querySelectorAll("[data-stop]"));
   document.addEventListener("keydown", function (event) {
