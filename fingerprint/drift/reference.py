@@ -22,7 +22,13 @@ from fingerprint.drift.calibrate import (
     least_commits,
     name_cells,
 )
-from fingerprint.drift.lexical import LexicalView, fit_ngram_neighbours, read_counts, team_texts
+from fingerprint.drift.lexical import (
+    LexicalView,
+    NgramNeighbours,
+    fit_ngram_neighbours,
+    read_counts,
+    team_texts,
+)
 from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.drift.power import PowerPoint, least_tokens, power_curve
 from fingerprint.drift.separation import measure_separation
@@ -65,12 +71,9 @@ def build_team_signature(
         FingerprintError: when dev or calibration hold too little to say anything.
     """
     zero = routed.zero_weights()
-
-    neighbours = (
-        fit_ngram_neighbours(team_texts(slices.train, config.lexical_texts))
-        if config.view == "fused"
-        else None
-    )
+    neighbours = None
+    if config.view == "fused":
+        neighbours = fit_ngram_neighbours(team_texts(slices.train, config.lexical_texts))
 
     def measure(passages: Sequence[Passage]) -> Measures:
         pair = ModelPair(routed, zero, team_weights)
@@ -80,14 +83,10 @@ def build_team_signature(
     capped = [_capped(slice_, config) for slice_ in slices[1:]]
     measured = [measure(texts) for texts in capped]
     dev, calibration, held_out = (texts.by_group() for texts in measured)
-    normaliser, dev_commits = fit_normaliser(dev, config)
     languages = sorted({passage.language for slice_ in slices for passage in slice_})
     choosing, judging = _halves(measure(_some_foreign(foreign, languages)))
-    separation = measure_separation(dev_commits, choosing, normaliser)
-    normaliser = replace(normaliser, combination=separation.choose(config))
-    lexical = None if neighbours is None else LexicalView.fit(neighbours, measured[0])
-    scorer = Nonconformity.fit(normaliser, lexical, dev_commits.statistics.score(normaliser.combination))
-    assembled = _calibrate(scorer, calibration, held_out, judging, config)
+    scorer, separation = _fit_scorer(measured[0], choosing, neighbours, config)
+    readings, known = _calibrate(scorer, calibration, held_out, judging, config)
     null: dict[str, np.ndarray] = {}
     null_languages: list[str] = []
     if null_weights is not None:
@@ -98,15 +97,27 @@ def build_team_signature(
         )
         null, null_languages = _null_readings(null_dev, null_calibration, config)
     layout = {"null_languages": null_languages, "phi_names": list(PhiLayout(tuple(routed.sites)).names)}
-    described = _describe(slices, languages, scorer, dev, calibration) | assembled[1] | layout
-    described["separation"] = dict(separation.auroc)
+    described = _describe(slices, languages, scorer, dev, calibration) | known | layout
+    described["separation"] = separation
     return TeamSignature(
-        scorer.to_readings() | assembled[0],
-        null,
-        described | dict(facts or {}),
-        provenance,
-        tuple(authors),
+        scorer.to_readings() | readings, null, described | dict(facts or {}), provenance, tuple(authors)
     )
+
+
+def _fit_scorer(
+    dev: Measures, foreign: Measures, neighbours: NgramNeighbours | None, config: DriftConfig
+) -> tuple[Nonconformity, dict[str, float]]:
+    """What turns measures into scores, fitted on dev, and how well each rule tells foreign text from it.
+
+    Args:
+        dev, foreign: one text per passage.
+    """
+    normaliser, commits = fit_normaliser(dev.by_group(), config)
+    separation = measure_separation(commits, foreign, normaliser)
+    normaliser = replace(normaliser, combination=separation.choose(config))
+    lexical = None if neighbours is None else LexicalView.fit(neighbours, dev)
+    scores = commits.statistics.score(normaliser.combination)
+    return Nonconformity.fit(normaliser, lexical, scores), {**separation.auroc}
 
 
 def measured_code(parts: Sequence[Corpus], config: DriftConfig) -> list[Passage]:

@@ -12,6 +12,7 @@ import typer
 
 from service.cli.console import HERE, ExitCode, Home, Repo, find_repository, settings_for, show
 from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
+from service.cli.profiles import Format, FormatOption
 
 if TYPE_CHECKING:
     from connectors.contribution import FilePatch
@@ -37,7 +38,7 @@ Hunks = Annotated[int, typer.Option("--hunks", min=0, help="Hunks shown.")]
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (score, explain):
+    for command in (score, explain, backtest):
         app.command()(command)
 
 
@@ -73,6 +74,40 @@ def explain(
     asked = _Asked(repo, home, diff, range_, staged)
     report = _answer(asked, form, out, hunks, is_expert=True)
     _end(report, fail_on)
+
+
+def backtest(
+    repo: Repo = HERE,
+    home: Home = None,
+    last: Annotated[int, typer.Option("--last", min=1, help="Merged changes looked at, newest first.")] = 200,
+    limit: Annotated[
+        float | None,
+        typer.Option("--limit", min=0.001, max=0.999, help="Largest acceptable false-alarm rate."),
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Score what was merged, and say whether a check may be allowed to fail.
+
+    Everything merged was accepted by people, so whatever is flagged is a false alarm. Changes are steps of
+    the branch that is checked out, along first parents: merges, squashes and plain commits.
+    """
+    import dataclasses
+    import json
+
+    from service.cli.console import commits
+    from service.flows.backtest import local_changes, reviewing, run_backtest
+    from service.flows.review import load_reviewer
+    from service.reports.backtest import render_backtest
+
+    settings, repository = settings_for(home), find_repository(repo)
+    review = reviewing(load_reviewer(repository, settings))
+    with commits("scoring merged changes") as report:
+        found = run_backtest(
+            local_changes(repository, last), review, limit or settings.gate_false_alarms,
+            lambda n_done: report(n_done, last),
+        )  # fmt: skip
+    facts = {**dataclasses.asdict(found), "rate": found.rate, "is_passed": found.is_passed}
+    show(json.dumps(facts, indent=2) + "\n" if form is Format.JSON else render_backtest(found))
 
 
 @dataclass(frozen=True)

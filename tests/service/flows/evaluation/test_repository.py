@@ -115,9 +115,14 @@ def test_evaluation_end_to_end_and_again(
 ) -> None:
     settings = Settings(home=tmp_path, base=str(base_directory), processes=1)
     stages: list[tuple[str, bool]] = []
+    kept: list[Evaluation] = []
     found = evaluate(
-        *repositories, settings, SMALL, lambda stage: stages.append((stage.name, stage.is_stored))
-    )
+        *repositories, settings, SMALL, lambda stage: stages.append((stage.name, stage.is_stored)),
+        keep=kept.append,
+    )  # fmt: skip
+    assert kept[-1] == found
+    assert [bool(one.detection) for one in kept] == [True] * 7
+    assert [bool(one.attribution) for one in kept] == [False, *[True] * 6]
     assert [row.author for row in found.authors if not row.reason] == [
         "human:ann-example",
         "human:bob-example",
@@ -166,6 +171,17 @@ def test_evaluation_end_to_end_and_again(
     )
     assert all(is_stored for name, is_stored in stages if name != "read history")
     assert again.model_copy(update={"seconds": {}}) == found.model_copy(update={"seconds": {}})
+
+    check_parts_left_out(repositories, settings, found)
+
+
+def check_parts_left_out(repositories: tuple[Path, Path], settings: Settings, whole: Evaluation) -> None:
+    """Of a run that a whole one has filled the store for."""
+    skip = ("strangers", "refits", "splits", "unseen", "ablation", "halves", "changes")
+    less = evaluate(*repositories, settings, SMALL.model_copy(update={"skip": skip}))
+    assert less.attribution == whole.attribution
+    assert (less.refitted, less.detection, less.anchors, less.replication) == ((), (), (), ())
+    assert not any("refitted" in row.first for row in less.contrasts)
 
 
 @pytest.mark.slow
