@@ -78,7 +78,7 @@ def train_dictionary(
         target = weights_target(base, sites, taps=found.gates.taps)
         save_decomposition(found, target, directory / "vpd")
 
-    bench.make("dictionary", digest, "dictionary of the base", write)
+    bench.make("decomposition", digest, "dictionary of the base", write)
     bench.store.drop_checkpoints(digest)
     assert bench.record is not None
     bench.record.point(_DICTIONARY + base.revision, digest)
@@ -109,7 +109,7 @@ def load_dictionary(opened: OpenedProfile) -> SharedDictionary:
             f"no dictionary of the base {base.name!r} at {base.revision[:12]}: {what}; run "
             f"`routeprint decompose train --repo {record.repository}`"
         )
-    return SharedDictionary.load(opened.bench.store.require("dictionary", digest) / "vpd", opened.routed)
+    return SharedDictionary.load(opened.bench.store.require("decomposition", digest) / "vpd", opened.routed)
 
 
 # ------------------------------------------------------------------------------------------ the edits
