@@ -24,6 +24,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from fingerprint.storage import write_json
 from service import ServiceError
 
 FORMAT = 1
@@ -32,21 +33,6 @@ _MARK = "artifact.json"
 
 class ArtifactError(ServiceError):
     """An artifact is missing, half-written or of another format; the message says what to do."""
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON in place of ``path``, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1, sort_keys=True)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def read_json(path: Path) -> Any:
@@ -228,6 +214,11 @@ class RepositoryRecord:
     def pointer(self, name: str) -> str | None:
         """Digest that ``name`` (such as "profile") points to, or None."""
         return self._read().get("pointers", {}).get(name)
+
+    def pointers(self, prefix: str) -> dict[str, str]:
+        """Every pointer whose name starts so."""
+        pointers = self._read().get("pointers", {})
+        return {name: digest for name, digest in pointers.items() if name.startswith(prefix)}
 
     def point(self, name: str, digest: str) -> None:
         """Let ``name`` point to ``digest``."""

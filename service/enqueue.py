@@ -21,12 +21,16 @@ from service.db.queries.repositories import lock_repository
 from service.db.queries.reviews import Asked, ReviewQuestion, ask_review, reopen_review
 from service.db.session import Database, Session
 from service.db.states import Flow, JobStatus
-from service.db.tables import Job
+from service.db.tables import Delivery, Job
 
 APPLICATION = "routeprint"
 """Owner of the workflows, should another application share the database."""
 VERSION = "1"
 """Shape of the workflows: to be raised when a step is added, removed or moved."""
+
+
+DELIVERY_WORKFLOW = "delivery"
+"""Name of the workflow that acts on a webhook; it is told the delivery's number."""
 
 
 class Queue(StrEnum):
@@ -35,6 +39,7 @@ class Queue(StrEnum):
     REVIEW = "review"
     TRAIN = "train"
     INGEST = "ingest"
+    DELIVERY = "delivery"  # webhooks that have been written down
 
 
 QUEUE_OF = {Flow.REVIEW: Queue.REVIEW, Flow.PROFILE: Queue.TRAIN, Flow.INGEST: Queue.INGEST}
@@ -127,6 +132,20 @@ class Enqueuer:
     ) -> str:
         """Ask for a team's signature to be learned; returns the job's id, as above."""
         return self._ask_once(Flow.PROFILE, repository_id, f"team:{team}", {"team": team, **payload}, urgency)
+
+    def delivery(self, session: Session, delivery_id: int) -> None:
+        """Ask for a webhook to be acted on, in the transaction that writes its row.
+
+        No job: the delivery's own row tells how it fares. An attempt has a workflow of its own, so that a
+        redelivery of one that failed is not taken for the old one.
+        """
+        attempts = session.get_one(Delivery, delivery_id).attempts
+        options: EnqueueOptions = {
+            "workflow_name": DELIVERY_WORKFLOW, "queue_name": Queue.DELIVERY.value,
+            "workflow_id": f"{DELIVERY_WORKFLOW}-{delivery_id}-{attempts}",
+            "workflow_id_reuse_policy": "reject",
+        }  # fmt: skip
+        self.client.enqueue_in_transaction(session, options, delivery_id)
 
     def _ask_once(
         self, flow: Flow, repository_id: int, subject: str, payload: dict[str, Any], urgency: Urgency

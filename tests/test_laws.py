@@ -22,8 +22,10 @@ TORCH_CONTRACT = "no torch outside the fingerprint verbs, directly or through an
 # A room is a direct child of a root. The torch-free ones stand in the import contract of pyproject.toml.
 TORCH_USING = {
     "fingerprint.adapters",
+    "fingerprint.attribution",
     "fingerprint.drift",
     "fingerprint.evaluation",
+    "fingerprint.harvest",
     "fingerprint.lm",
     "fingerprint.routing",
     "fingerprint.sae",
@@ -89,7 +91,7 @@ def test_no_module_has_an_empty_name():
 
 def test_tests_mirror_the_tree():
     """tests/<path>/test_x.py stands beside a folder <path>; flows and golden files have their own."""
-    own = {"flows", "golden", "gpu", "contract", "bench"}
+    own = {"flows", "golden", "gpu", "contract", "bench", "pages"}
     tests = [path.relative_to(HERE / "tests") for path in sources("tests") if path.name.startswith("test_")]
     astray = [
         str(t) for t in tests if len(t.parts) > 1 and t.parts[0] not in own and not (HERE / t.parent).is_dir()
@@ -245,11 +247,12 @@ def test_command_lines_in_documents_name_real_commands_and_options():
 
     wrong = []
     for document, line in command_lines():
-        command, names = get_command(app), line.split()[1:]
-        while names and names[0].isalnum() and hasattr(command, "commands"):  # groups, down to a command
-            command = getattr(command, "commands", {}).get(names.pop(0))
-        options = {o for p in getattr(command, "params", []) for o in [*p.opts, *p.secondary_opts]}
-        if command is None or not set(re.findall(r"(?<= )--[\w-]+", line)) <= options | {"--help"}:
+        command, words = get_command(app), line.split()[1:]
+        while words and words[0] in getattr(command, "commands", {}):
+            command = getattr(command, "commands", {})[words.pop(0)]
+        options = {o for p in command.params for o in [*p.opts, *p.secondary_opts]}
+        is_unknown = bool(getattr(command, "commands", {}) and words and words[0].isalpha())
+        if is_unknown or not set(re.findall(r"(?<= )--[\w-]+", line)) <= options | {"--help"}:
             wrong.append(f"{document}: {line}")
     assert wrong == []
 

@@ -83,27 +83,30 @@ def ablate(
     for passage in passages:
         rows = tokenize_passages(routed.base, [passage], max_tokens)
         found = measure_contributions(pair, [passage], rows, n_points=n_points)
-        chosen = _most_cited(found.by_route[0], alive, n_routes)
+        chosen = most_cited(found.by_route[0], alive, n_routes)
         log_prob = partial(_log_prob, pair, change, rows)
         whole = log_prob(np.zeros_like(alive))
         cited.append(whole - log_prob(chosen))
         claimed.append(float(found.table[0].sum(axis=1)[chosen].sum()))
-        random.append([whole - log_prob(_peers(chosen, energy, alive, rng)) for _ in range(n_draws)])
+        random.append(
+            [whole - log_prob(like_energy_peers(chosen, energy, alive, rng)) for _ in range(n_draws)]
+        )
         if progress is not None:
             progress(1)
     return Ablation(np.array(cited), np.array(random).reshape(len(cited), n_draws), np.array(claimed))
 
 
-def _most_cited(
+def most_cited(
     contributions: Float[np.ndarray, "s r"], alive: Bool[np.ndarray, "s r"], n_routes: int
 ) -> Bool[np.ndarray, "s r"]:
+    """The n alive routes (or other nodes) with the largest |contribution|."""
     size = np.where(alive, np.abs(contributions), -1.0).ravel()
     chosen = np.zeros(size.shape, dtype=bool)
     chosen[np.argsort(-size, kind="stable")[:n_routes]] = True
     return chosen.reshape(alive.shape)
 
 
-def _peers(
+def like_energy_peers(
     chosen: Bool[np.ndarray, "s r"],
     energy: Float[np.ndarray, "s r"],
     alive: Bool[np.ndarray, "s r"],

@@ -8,7 +8,6 @@ Rare latents are left out beforehand: one firing against none is no ratio (metho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +15,10 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import rel_entr
 
 from fingerprint import FingerprintError
+from fingerprint.evaluation.sign_flips import column_parts, draw_clusters, sign_flip_p_values
 from fingerprint.evaluation.significance import Discovery, benjamini_hochberg
 from fingerprint.sae.config import RateShiftConfig
 from fingerprint.sae.report import LatentShift, ShiftSummary
-
-_FLIPS_AT_ONCE = 500
-_FEW = 20
-_LATENTS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +68,9 @@ def compare_firings(firings: PairedFirings, config: RateShiftConfig) -> tuple[La
     if not len(tested):
         return ()
     start, end = firings.start[:, tested], firings.end[:, tested]
-    p_values = _flip_signs(end - start, config)
+    p_values = sign_flip_p_values(
+        end - start, n_flips=config.n_flips, false_discoveries=config.false_discoveries, seed=config.seed
+    )
     found = benjamini_hochberg(dict(enumerate(p_values.tolist())), config.false_discoveries)
     low, high = _intervals(start, end, config)
     clusters = ((start + end) > 0).sum(0)
@@ -120,40 +118,15 @@ def _latent_shift(
     )
 
 
-def _flip_signs(difference: Int[np.ndarray, "c m"], config: RateShiftConfig) -> Float[np.ndarray, " m"]:
-    """Two-sided p-values of sum over clusters of the difference, under random signs of whole clusters.
-
-    The same signs for every latent, the observed ones counted in. Latents that fewer than ``_FEW`` of the
-    first patterns match get more, so many that a single one can pass the correction over all of them. Both
-    stages are valid for themselves, and the first cannot call the second off below _FEW / n_flips, so the
-    p-values are valid too. Sums of integers are exact in fp64: ties are ties.
-    """
-    rng = np.random.default_rng(config.seed)
-    observed = np.abs(difference.sum(0))
-    is_open = difference.any(0)  # a latent that is the same in every cluster has p = 1 whatever is drawn
-    n_beyond = np.where(is_open, 0, config.n_flips)
-    n_drawn = np.full(observed.shape, config.n_flips)
-    finest = math.ceil(2 * len(n_drawn) / config.false_discoveries)
-    for n_flips in (config.n_flips, finest - config.n_flips):
-        values = difference[:, is_open].astype(np.float64)
-        for n in _pieces(n_flips, _FLIPS_AT_ONCE):
-            signs = rng.choice(np.array([-1.0, 1.0]), size=(n, len(values)))
-            n_beyond[is_open] += (np.abs(signs @ values) >= observed[is_open]).sum(0)
-        is_open &= n_beyond < _FEW
-        n_drawn[is_open] = max(config.n_flips, finest)
-    return (1 + n_beyond) / (1 + n_drawn)
-
-
 def _intervals(
     start: Int[np.ndarray, "c m"], end: Int[np.ndarray, "c m"], config: RateShiftConfig
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Percentile intervals of the log-ratios; a draw is how often it takes each cluster."""
-    n = len(start)
-    drawn = np.random.default_rng(config.seed).multinomial(n, np.full(n, 1 / n), size=config.n_draws)
-    tail, times = (1 - config.confidence) / 2, drawn.astype(np.float64)
+    draws = draw_clusters(len(start), config.n_draws, config.seed)
+    tail = (1 - config.confidence) / 2
     bounds = [
-        np.quantile(_log_ratios(times @ start[:, some], times @ end[:, some]), [tail, 1 - tail], axis=0)
-        for some in np.array_split(np.arange(start.shape[1]), -(-start.shape[1] // _LATENTS_AT_ONCE))
+        np.quantile(_log_ratios(draws @ start[:, some], draws @ end[:, some]), [tail, 1 - tail], axis=0)
+        for some in column_parts(start.shape[1])
     ]
     low, high = np.concatenate(bounds, axis=1)
     return low, high
@@ -161,9 +134,3 @@ def _intervals(
 
 def _log_ratios(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return np.log((end + 0.5) / (start + 0.5))
-
-
-def _pieces(total: int, size: int) -> Iterator[int]:
-    """Sizes of consecutive pieces of at most ``size``."""
-    for done in range(0, total, size):
-        yield min(size, total - done)

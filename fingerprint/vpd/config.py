@@ -14,6 +14,35 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Coefficient = Annotated[float, Field(ge=0)]
 
 
+class AliveSetConfig(BaseModel):
+    """How the alive components of two states are compared on the same tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cluster_by: Literal["group", "path"] = "group"
+    """What is resampled whole: the commit (the file, where a passage has none), or the file. Never tokens."""
+    alive: Positive = 1e-6
+    """A component whose mean gate over the tokens is larger is alive; it depends on how many are read."""
+    least_events: Count = 20
+    """Open gates in both states together below which a component is not tested."""
+    least_clusters: Count = 5
+    """Clusters its gate must open in. Five give no p-value below 1/16, so that they alone prove nothing."""
+    false_discoveries: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Largest expected share of false discoveries among the components called changed."""
+    n_flips: Count = 9_999
+    """Sign patterns drawn for every component; the most extreme get as many more as the correction needs."""
+    n_draws: Count = 1_000
+    """Bootstrap draws of the intervals."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage of the intervals."""
+    window_tokens: Annotated[int, Field(gt=16)] = 512
+    """Longest window of text."""
+    batch_tokens: Count = 2_048
+    """Padded tokens per forward pass."""
+    seed: int = 0
+    """Of sign patterns and bootstrap draws."""
+
+
 class VpdConfig(BaseModel):
     """How a target is decomposed (SPEC.md). The defaults are those of the tiny preset."""
 

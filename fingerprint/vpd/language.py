@@ -8,6 +8,7 @@ from pathlib import Path
 from fingerprint.lm.load import Base
 from fingerprint.lm.pair import RoutedModel, RouteWeights
 from fingerprint.passage import Passage
+from fingerprint.vpd.components import VpdError
 from fingerprint.vpd.config import VpdConfig
 from fingerprint.vpd.targets import edit_target, first_sites_of_blocks, passage_data, weights_target
 from fingerprint.vpd.train import Decomposition, VpdProgress, decompose
@@ -35,11 +36,60 @@ def decompose_mlp(
         CheckpointError: the checkpoint is of another run.
     """
     sites = [site for site in base.sites if f".layers.{layer}.mlp." in site]
-    target = weights_target(base, sites)
+    return decompose_weights(base, sites, corpora, held_out, config, checkpoint=checkpoint, progress=progress)
+
+
+def decompose_weights(
+    base: Base,
+    sites: Sequence[str],
+    corpora: Corpora,
+    held_out: Sequence[Passage],
+    config: VpdConfig,
+    *,
+    checkpoint: Path | None = None,
+    progress: Callable[[VpdProgress], None] | None = None,
+) -> Decomposition:
+    """Some matrices of a base, of one layer or several, all masked jointly.
+
+    Layers decomposed one by one and put together afterwards were never masked together: an attribution over
+    them would leave the distribution that they were trained on.
+
+    Raises:
+        VpdError: unknown sites, or a corpus without a marked token.
+        CheckpointError: the checkpoint is of another run.
+    """
+    target = weights_target(base, sites, taps=_taps(sites, config))
     data = passage_data(
         base, corpora, held_out, rows=config.rows, max_tokens=config.row_tokens, seed=config.seed
     )
     return decompose(target, data, config, checkpoint=checkpoint, progress=progress)
+
+
+def choose_sites(base: Base, layers: Sequence[int], matrices: Sequence[str]) -> tuple[str, ...]:
+    """Sites by layer, counted from 0, and by the last part of their name ("q_proj"); empty: all.
+
+    Raises:
+        VpdError: none is left.
+    """
+    blocks = [f".{layer}." for layer in layers]
+    found = tuple(
+        site
+        for site in base.sites
+        if (not blocks or any(block in site for block in blocks))
+        and (not matrices or site.rpartition(".")[2] in matrices)
+    )
+    if not found:
+        known = sorted({site.rpartition(".")[2] for site in base.sites})
+        raise VpdError(
+            f"No matrix of {base.name} is in layers {list(layers)} and called {list(matrices)}: "
+            f"its matrices are {', '.join(known)}."
+        )
+    return found
+
+
+def _taps(sites: Sequence[str], config: VpdConfig) -> tuple[str, ...]:
+    """Sites whose inputs the gates read."""
+    return first_sites_of_blocks(sites, GATE_BLOCKS) if config.gates == "transformer" else tuple(sites)
 
 
 def decompose_edit(
@@ -64,8 +114,7 @@ def decompose_edit(
         CheckpointError: the checkpoint is of another run.
     """
     names = tuple(sites or routed.sites)
-    taps = first_sites_of_blocks(names, GATE_BLOCKS) if config.gates == "transformer" else names
-    target = edit_target(routed, weights, sites=names, taps=taps)
+    target = edit_target(routed, weights, sites=names, taps=_taps(names, config))
     data = passage_data(
         routed.base, corpora, held_out, rows=config.rows, max_tokens=config.row_tokens, seed=config.seed
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from fingerprint.storage import write_json, written_whole
 from fingerprint.vpd.components import VpdError
 from fingerprint.vpd.config import VpdConfig
 from fingerprint.vpd.metrics import Metrics, SiteMetrics
@@ -19,29 +20,16 @@ from fingerprint.vpd.targets import Target, digest_target
 from fingerprint.vpd.train import Decomposition, start
 from fingerprint.vpd.verdict import Verdict, Watch
 
-FORMAT = 1
+FORMAT = 2
 _COMPONENTS, _GATES = "components.", "gates."
 
 
 def save_decomposition(found: Decomposition, target: Target, directory: Path) -> None:
     """Write U, V, the gating network and everything measured, replacing the directory in one move."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
-    try:
-        tensors = {_COMPONENTS + name: value for name, value in found.components.state_dict().items()}
-        tensors |= {_GATES + name: value for name, value in found.gates.state_dict().items()}
-        save_file(
-            {name: value.cpu().contiguous() for name, value in tensors.items()}, fresh / "vpd.safetensors"
-        )
-        text = json.dumps(_facts(found, target), indent=2, sort_keys=True)
-        (fresh / "config.json").write_text(text + "\n", encoding="utf-8")
-        fresh.chmod(0o755)  # mkdtemp makes it private; artifacts are shared
-        if directory.exists():
-            shutil.rmtree(directory)
-        fresh.replace(directory)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    tensors = {name: value.cpu().contiguous() for name, value in _tensors(found).items()}
+    with written_whole(directory) as fresh:
+        save_file(tensors, fresh / "vpd.safetensors")
+        write_json(fresh / "config.json", _facts(found, target))
 
 
 def load_decomposition(directory: Path, target: Target) -> Decomposition:
@@ -50,15 +38,11 @@ def load_decomposition(directory: Path, target: Target) -> Decomposition:
     Raises:
         VpdError: missing, damaged, of another format, or of another target.
     """
+    facts = _read_facts(directory)
     try:
-        facts = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         tensors = load_file(directory / "vpd.safetensors", device=str(target.device))
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise VpdError(f"No readable decomposition in {directory}: {error}. Run it again.") from error
-    if facts.get("format") != FORMAT:
-        raise VpdError(
-            f"The decomposition in {directory} has format {facts.get('format')!r}, not {FORMAT}: run again."
-        )
     if facts["target"] != digest_target(target):
         raise VpdError(
             f"The decomposition in {directory} is of other matrices. Load it with the model it is of."
@@ -78,11 +62,49 @@ def load_decomposition(directory: Path, target: Target) -> Decomposition:
     )
 
 
+def stored_sites(directory: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(sites, taps) of a stored decomposition: what the target to load it with must have.
+
+    Raises:
+        VpdError: missing, damaged, or of another format.
+    """
+    facts = _read_facts(directory)
+    return tuple(facts["sites"]), tuple(facts["taps"])
+
+
+def digest_decomposition(found: Decomposition) -> str:
+    """SHA-256 over the tensors of components and gates, fp32: what tells two dictionaries apart."""
+    digest = hashlib.sha256()
+    for name, values in sorted(_tensors(found).items()):
+        stored = values.detach().to("cpu", torch.float32).contiguous()
+        digest.update(f"{name}{tuple(stored.shape)}".encode())
+        digest.update(stored.numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _tensors(found: Decomposition) -> dict[str, Any]:
+    tensors = {_COMPONENTS + name: value for name, value in found.components.state_dict().items()}
+    return tensors | {_GATES + name: value for name, value in found.gates.state_dict().items()}
+
+
+def _read_facts(directory: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VpdError(f"No readable decomposition in {directory}: {error}. Run it again.") from error
+    if facts.get("format") != FORMAT:
+        raise VpdError(
+            f"The decomposition in {directory} has format {facts.get('format')!r}, not {FORMAT}: run again."
+        )
+    return facts
+
+
 def _facts(found: Decomposition, target: Target) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "target": digest_target(target),
         "sites": list(target.sites),
+        "taps": list(target.taps),
         "is_valid": found.verdict.is_valid,
         "config": found.config.model_dump(mode="json"),
         "metrics": asdict(found.metrics),

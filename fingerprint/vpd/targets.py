@@ -193,6 +193,30 @@ def weights_target(base: Base, sites: Sequence[str], *, taps: Sequence[str] | No
     return TokenTarget(base.model, found, tuple(taps or sites))
 
 
+def routed_weights_target(
+    routed: RoutedModel, sites: Sequence[str], *, taps: Sequence[str] | None = None
+) -> TokenTarget:
+    """The base's weights at some sites, seen inside the routed model, whatever state it is in.
+
+    At the zero state it is the base. In any other the components of the base's weight are masked as there
+    and what the adapter adds is left on, so that one dictionary reads every state. The matrices are those
+    of ``weights_target``: a decomposition of the one loads with the other.
+
+    Raises:
+        VpdError: no sites, or names the model does not have.
+    """
+    _check_names(sites, routed.sites)
+    found = {site: Site(base_linear(routed, site)) for site in sites}
+    return TokenTarget(routed.model, found, tuple(taps or sites))
+
+
+def base_linear(routed: RoutedModel, site: str) -> nn.Linear:
+    """The base's own linear module inside a routed site, to whose output peft adds the adapter's."""
+    module = routed.modules[site].base_layer
+    assert isinstance(module, nn.Linear), site
+    return module
+
+
 def edit_target(
     routed: RoutedModel,
     weights: RouteWeights,

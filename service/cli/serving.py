@@ -1,4 +1,4 @@
-"""The command that serves reviews over HTTP."""
+"""The command that serves the HTTP API, and the one that writes its description."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.console import HERE, Home, find_repository, note, settings_for
+from service.cli.console import HERE, Home, find_repository, note, settings_for, show
 
 if TYPE_CHECKING:
+    from service.api.intake import Intake
+    from service.api.parts import Parts
     from service.api.scoring import ScoringProcess
+    from service.db.session import Database
+    from service.enqueue import Enqueuer
     from service.jobs.tree import WorkerTree
     from service.settings import Settings
 
 
 def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(serve)
+    """Register the commands."""
+    for command in (serve, openapi):
+        app.command()(command)
 
 
 def serve(
@@ -31,54 +36,134 @@ def serve(
             "--repo", help="A profiled repository; its folder's name is what requests say. Repeatable."
         ),
     ] = None,
-    home: Home = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port; 0 lets the system choose.")
-    ] = None,
+    api_only: Annotated[
+        bool,
+        typer.Option("--api-only", help="No scoring and no work in this tree: `work` does it elsewhere."),
+    ] = False,
     workers: Annotated[
         bool,
         typer.Option(
             "--workers/--no-workers", help="Do durable work too; without, `work` does it elsewhere."
         ),
     ] = True,
+    home: Home = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; 0 lets the system choose.")
+    ] = None,
 ) -> None:
-    """Serve reviews over HTTP and do durable work, all in one tree of processes; scoring has its own."""
+    """Serve the HTTP API and do durable work, all in one tree of processes; scoring has its own."""
     import uvicorn
 
     from service.api.app import create_app
+    from service.logs import configure_logs
 
     settings = settings_for(home)
-    repositories = _register(repo or [HERE], settings)
-    tree = _start_workers(settings) if workers else None
-    scoring = _start_scoring(settings, repositories)
-    app = create_app(scoring, list(repositories), max_diff_bytes=settings.max_diff_bytes)
+    address = host or settings.host
+    _refuse_open_doors(settings, address)
+    configure_logs(settings.log_format, settings.log_level)
+    repositories = {} if api_only else _register(repo or [HERE], settings)
+    database = _open_database(settings)
+    tree = _start_workers(settings) if workers and not api_only else None
+    scoring = None if api_only else _start_scoring(settings, repositories)
     # uvicorn raises the signal again when it has stopped: as an exit, so that the others are stopped too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    note(f"serving reviews of {', '.join(repositories)}")
     try:
+        parts = _assemble(settings, database, scoring, repositories)
+        note(f"serving {', '.join(repositories) or 'the API alone'}")
         uvicorn.run(
-            app, host=host or settings.host, port=settings.port if port is None else port, lifespan="off"
-        )
+            create_app(parts), host=address, port=settings.port if port is None else port, lifespan="off",
+            log_config=None, access_log=False,
+        )  # fmt: skip
     finally:
-        scoring.stop()
+        if scoring is not None:
+            scoring.stop()
         if tree is not None:
             tree.stop()
 
 
-def _start_workers(settings: Settings) -> WorkerTree:
-    """Upgrade the database, so that what is wrong with it is said here, and start the workers."""
+def openapi(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write; default: standard output.")
+    ] = None,
+) -> None:
+    """Write the HTTP API's description (OpenAPI)."""
+    from service.api.app import routed_app
+    from service.api.description import render_description
+
+    text = render_description(routed_app(has_webhooks=True))
+    if out is None:
+        show(text)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+def _refuse_open_doors(settings: Settings, address: str) -> None:
+    """Raises ServiceError: everybody who reaches the address could do everything."""
+    from service import ServiceError
+    from service.api.access import LOOPBACK
+
+    if not settings.api_tokens and address not in LOOPBACK:
+        raise ServiceError(
+            f"ROUTEPRINT_API_TOKENS is off and {address} can be reached from other machines; "
+            f"turn it on, or listen on one of {', '.join(sorted(LOOPBACK))}"
+        )
+
+
+def _open_database(settings: Settings) -> Database:
+    """The database, brought up to date before anything else looks at it, to say here what is wrong."""
     from service.db.migrate import upgrade
     from service.db.session import connect
-    from service.jobs.local import folder_work
-    from service.jobs.tree import WorkerTree
+    from service.enqueue import prepare_engine
 
     database = connect(settings)
     upgrade(database)
-    database.close()
+    prepare_engine(database)
+    return database
+
+
+def _start_workers(settings: Settings) -> WorkerTree:
+    """Start the workers of this machine."""
+    from service.jobs.local import folder_work
+    from service.jobs.tree import WorkerTree
+
     tree = WorkerTree(settings, folder_work)
     tree.start()
     return tree
+
+
+def _assemble(
+    settings: Settings, database: Database, scoring: ScoringProcess | None, repositories: dict[str, Path]
+) -> Parts:
+    """What the endpoints work with."""
+    from service.api.limits import Buckets
+    from service.api.parts import Parts
+    from service.enqueue import Enqueuer
+
+    enqueuer = Enqueuer.of(database)
+    return Parts(
+        database, settings.max_diff_bytes, scoring, list(repositories),
+        intake=_find_intake(settings, enqueuer), cancel=enqueuer.cancel, needs_tokens=settings.api_tokens,
+        buckets=Buckets(settings.api_requests_per_minute, settings.api_burst),
+    )  # fmt: skip
+
+
+def _find_intake(settings: Settings, enqueuer: Enqueuer) -> Intake | None:
+    """Webhooks are taken in where there is an app; an app without a secret is refused.
+
+    Raises:
+        ServiceError, WebhookError: part of the app is missing.
+    """
+    from service.flows.registration import APP_FILE, FOLDER, load_app
+
+    is_stored = (settings.home / FOLDER / APP_FILE).exists()
+    if settings.github_app_id is None and settings.github_webhook_secret is None and not is_stored:
+        return None
+    from service.api.intake import Intake
+
+    app = load_app(settings)
+    number = app.key.id if isinstance(app.key.id, int) else None
+    return Intake(enqueuer.database, app.secrets, enqueuer.delivery, number)
 
 
 def _register(places: list[Path], settings: Settings) -> dict[str, Path]:

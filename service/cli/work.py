@@ -31,24 +31,25 @@ def add_to(app: typer.Typer) -> None:
 def work(
     queue: Annotated[
         list[str] | None,
-        typer.Option("--queue", help="Take jobs from this queue: review, ingest or train. Repeatable."),
+        typer.Option(
+            "--queue", help="Take jobs from this queue: review, delivery, ingest or train. Repeatable."
+        ),
     ] = None,
     home: Home = None,
 ) -> None:
     """Do durable work until stopped; SIGTERM lets it finish what it has begun. One training a process."""
-    import logging
-
     from service import ServiceError
     from service.enqueue import Queue
     from service.jobs.local import folder_work
     from service.jobs.worker import run_worker
+    from service.logs import configure_logs
 
     unknown = sorted(set(queue or ()) - {item.value for item in Queue})
     if unknown:
         raise ServiceError(f"no queue {', '.join(unknown)}; there are {', '.join(Queue)}")
     queues = tuple(Queue(name) for name in queue or list(Queue))
     settings = settings_for(home)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logs(settings.log_format, settings.log_level)
     note(f"working on {', '.join(queues)}")
     run_worker(settings, queues, folder_work(settings))
 

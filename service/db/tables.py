@@ -403,7 +403,7 @@ class ApiToken(Row, table=True):
     name: str
     digest: str = Field(unique=True)
     role: states.Role = in_state(states.Role.MEMBER)
-    subject: str = ""  # the author key that a "self" token speaks for
+    subject: str = ""  # whom a "self" token speaks for: repository's number and author's key
     created_by: str = ""
     created_at: datetime = moment()
     expires_at: datetime | None = moment(nullable=True)

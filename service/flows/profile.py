@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus
 from fingerprint.provenance import digest_of
+from fingerprint.storage import write_json
 from service import ServiceError
-from service.artifacts import ArtifactStore, read_json, write_json
+from service.artifacts import ArtifactStore, read_json
 from service.flows.plan import Plan, prepare
 from service.flows.signatures import load_team_signature, save_signature
 from service.flows.team import TeamChoice

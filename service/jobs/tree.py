@@ -17,10 +17,10 @@ from service.jobs.worker import run_worker
 from service.settings import Settings
 
 LOG = logging.getLogger(__name__)
-CREWS = ((Queue.REVIEW, Queue.INGEST), (Queue.TRAIN,))
+CREWS = ((Queue.REVIEW, Queue.DELIVERY, Queue.INGEST), (Queue.TRAIN,))
 """One process answers and reads, another trains: a review never waits for a training's memory or lock."""
-TRAINING_NICENESS = 10
-"""Reviews go first on a machine with few cores, whatever trains meanwhile."""
+TRAINING_NICENESS, ANSWERING_NICENESS = 10, 5
+"""On a machine with few cores the API goes first, then reviews, whatever trains meanwhile."""
 _LOOK_EVERY_S = 0.5
 _MOST_WAIT_S = 60.0
 
@@ -84,6 +84,5 @@ class WorkerTree:
 
 def run_crew(settings: Settings, queues: tuple[Queue, ...], make_work: Callable[[Settings], Work]) -> None:
     """A worker process of the tree: ends when it is told to, or when its parent is gone."""
-    if queues == (Queue.TRAIN,):
-        os.nice(TRAINING_NICENESS)
+    os.nice(TRAINING_NICENESS if queues == (Queue.TRAIN,) else ANSWERING_NICENESS)
     run_worker(settings, queues, make_work(settings), ends_with_parent=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from connectors.github.events import Event
 from fingerprint.report import DriftReport
 from service import ServiceError
 from service.db.queries.jobs import JobProgress
@@ -142,6 +143,7 @@ class Work:
             is no failure: it is kept as the reason for NOT SCORED.
         chores: for the one worker that leads.
         close: lets go of what the functions hold, when the worker stops.
+        act: asks for what follows from a webhook, also twice; None leaves webhooks to other workers.
     """
 
     review: ReviewPorts
@@ -149,3 +151,4 @@ class Work:
     train: Callable[[RepositoryTask, Tell], Learned]
     chores: tuple[Chore, ...] = ()
     close: Callable[[], None] = lambda: None
+    act: Callable[[Event], None] | None = None

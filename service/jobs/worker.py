@@ -18,7 +18,16 @@ from service.db.migrate import upgrade
 from service.db.queries.executors import set_status
 from service.db.session import Database, connect
 from service.db.states import ExecutorStatus, Flow
-from service.enqueue import APPLICATION, VERSION, Enqueuer, JsonOnly, Queue, prepare_engine
+from service.enqueue import (
+    APPLICATION,
+    DELIVERY_WORKFLOW,
+    VERSION,
+    Enqueuer,
+    JsonOnly,
+    Queue,
+    prepare_engine,
+)
+from service.jobs.deliveries import act_on
 from service.jobs.executor import ExecutorName, claim_name
 from service.jobs.learning import ingest, profile
 from service.jobs.review import review
@@ -49,6 +58,8 @@ class Worker:
         Raises:
             DatabaseError: the database cannot be used.
         """
+        if work.act is None:  # else it would take webhooks and fail them
+            queues = [queue for queue in queues if queue is not Queue.DELIVERY]
         database = connect(settings)
         upgrade(database)
         prepare_engine(database)
@@ -93,9 +104,11 @@ def _launch(
     DBOS.launch()
     concurrency = {
         Queue.REVIEW: settings.worker_reviews, Queue.TRAIN: 1, Queue.INGEST: settings.worker_ingests,
+        Queue.DELIVERY: settings.worker_reviews,
     }  # fmt: skip
     for queue, n_jobs in concurrency.items():
-        poll_s = settings.poll_s if queue is Queue.REVIEW else min(1.0, 4 * settings.poll_s)
+        is_waited_for = queue in {Queue.REVIEW, Queue.DELIVERY}
+        poll_s = settings.poll_s if is_waited_for else min(1.0, 4 * settings.poll_s)
         DBOS.register_queue(queue.value, worker_concurrency=n_jobs, polling_interval_sec=poll_s)
 
 
@@ -114,6 +127,14 @@ def _register_workflows(settings: Settings, database: Database, work: Work) -> N
     @DBOS.workflow(name=Flow.REVIEW.value, max_recovery_attempts=attempts)
     def _review(job_id: str) -> dict[str, object]:
         return review(job_id, database, store, work.review)
+
+    if work.act is None:
+        return
+    act = work.act
+
+    @DBOS.workflow(name=DELIVERY_WORKFLOW, max_recovery_attempts=attempts)
+    def _delivery(delivery_id: int) -> str:
+        return act_on(delivery_id, database, act)
 
 
 def run_worker(

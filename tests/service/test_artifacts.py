@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.artifacts import ArtifactError, ArtifactStore, read_arrays, read_json, write_arrays, write_json
+from fingerprint.storage import write_json
+from service.artifacts import ArtifactError, ArtifactStore, read_arrays, read_json, write_arrays
 
 
 def _write(directory: Path) -> None:

@@ -12,6 +12,7 @@ from connectors.identity.author import forgotten_digest
 from service import ServiceError
 from service.db.queries.jobs import changed
 from service.db.queries.signatures import scope_of_author
+from service.db.queries.tokens import subject_of
 from service.db.states import ConsentState
 from service.db.tables import (
     ApiToken,
@@ -123,7 +124,8 @@ def forget_author(session: Session, author: Author, by: str) -> tuple[str, ...]:
     artifacts = tuple(signature.artifact for signature in signatures)
     for signature in signatures:
         session.delete(signature)
-    changed(session, delete(ApiToken).where(col(ApiToken.subject) == author.key))
+    own = subject_of(author.repository_id, author.key)
+    changed(session, delete(ApiToken).where(col(ApiToken.subject) == own))
     audit(session, by, "forgot a person", f"repository {author.repository_id}", {})  # without their name
     session.delete(author)
     session.flush()

@@ -57,6 +57,7 @@ def test_other_matrices_other_formats_and_damage_are_refused(toy, found, tmp_pat
     (there / "config.json").write_text(json.dumps(facts | {"format": 99}))
     with pytest.raises(VpdError, match="format 99"):
         load_decomposition(there, toy.target)
+    (there / "config.json").write_text(json.dumps(facts))
     (there / "vpd.safetensors").write_bytes(b"torn")
     with pytest.raises(VpdError, match="No readable decomposition"):
         load_decomposition(there, toy.target)

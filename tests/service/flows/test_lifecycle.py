@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from connectors.contribution import Contribution
 from connectors.identity.author import AuthorKind, forgotten_digest
-from service.artifacts import ArtifactError, ArtifactStore, write_json
+from fingerprint.storage import write_json
+from service.artifacts import ArtifactError, ArtifactStore
 from service.db.migrate import upgrade
 from service.db.queries import signatures as versions
 from service.db.queries.people import (

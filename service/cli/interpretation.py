@@ -1,0 +1,216 @@
+"""Commands that look inside a profile's models: decompose train, edit, alive; attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from service.cli.console import HERE, Home, Repo, find_repository, settings_for, show, stages
+from service.cli.profiles import Format, FormatOption
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from fingerprint.vpd.config import VpdConfig
+    from service.flows.opened import OpenedProfile
+    from service.reports.page import Page
+
+
+T = TypeVar("T")
+
+
+class Preset(StrEnum):
+    """Dials of a decomposition."""
+
+    TINY = "tiny"
+    FULL = "full"
+
+
+class Nodes(StrEnum):
+    """What the nodes of a graph are."""
+
+    AUTO = "auto"
+    COMPONENTS = "components"
+    ROUTES = "routes"
+
+
+PresetOption = Annotated[Preset, typer.Option("--preset", help="Dials: the embedded base, or 1.5B on a GPU.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps instead of the preset's.")]
+Rows = Annotated[int | None, typer.Option(min=1, help="Rows of a batch instead of the preset's.")]
+RowTokens = Annotated[int | None, typer.Option(min=8, help="Longest row instead of the preset's.")]
+Seed = Annotated[int, typer.Option(help="Start, sources, subsets.")]
+AuthorOption = Annotated[
+    str | None, typer.Option("--author", help="This author's adapter; default: the team's.")
+]
+
+decompose = typer.Typer(
+    name="decompose",
+    help="Decompose the base's weights or an adapter's edit into rank-1 parts, and compare alive sets.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(decompose)
+    app.command()(attribute)
+
+
+@decompose.command("train")
+def train_dictionary(
+    repo: Repo = HERE,
+    home: Home = None,
+    layers: Annotated[
+        list[int] | None,
+        typer.Option("--layer", min=0, help="Only this layer, from 0. Repeatable; default: all."),
+    ] = None,
+    matrices: Annotated[
+        list[str] | None,
+        typer.Option("--matrix", help="Only this matrix, as v_proj. Repeatable; default: all."),
+    ] = None,
+    preset: PresetOption = Preset.TINY,
+    steps: Steps = None,
+    rows: Rows = None,
+    row_tokens: RowTokens = None,
+    seed: Seed = 0,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Decompose the base's weights, several layers jointly: the dictionary of `decompose alive`."""
+    from service.flows import decomposition
+    from service.reports.decomposition import dictionary_page
+
+    config = _config(preset, steps, rows, row_tokens, seed)
+    found = _run(
+        repo,
+        home,
+        lambda opened: decomposition.train_dictionary(opened, layers or (), matrices or (), config),
+    )
+    _show(found, dictionary_page(found), form)
+
+
+@decompose.command("edit")
+def decompose_edit(
+    repo: Repo = HERE,
+    home: Home = None,
+    author: AuthorOption = None,
+    preset: PresetOption = Preset.TINY,
+    steps: Steps = None,
+    rows: Rows = None,
+    row_tokens: RowTokens = None,
+    coefficients: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--sparsity", help="Sparsity coefficient; given several times, the sparsest that recovers."
+        ),
+    ] = None,
+    seed: Seed = 0,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Say which rank-1 edits of an adapter matter (LoRA-VPD), beside singular terms and a null adapter."""
+    from service.flows import decomposition
+    from service.reports.decomposition import edit_page
+
+    config = _config(preset, steps, rows, row_tokens, seed)
+    found = _run(
+        repo, home, lambda opened: decomposition.decompose_adapter(opened, author, config, coefficients or ())
+    )
+    _show(found, edit_page(found), form)
+
+
+@decompose.command("alive")
+def compare_alive(
+    repo: Repo = HERE,
+    home: Home = None,
+    author: AuthorOption = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Scored tokens read, about.")] = 8_000,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Show which components of the base an adapter wakes or silences: one dictionary, the same tokens."""
+    from service.flows import decomposition
+    from service.reports.decomposition import alive_page
+
+    found = _run(repo, home, lambda opened: decomposition.compare_alive(opened, author, n_tokens=tokens))
+    if form is Format.JSON:
+        from json import dumps
+
+        both = {"alive": found.alive.model_dump(mode="json"), "span": found.span.model_dump(mode="json")}
+        show(dumps(both, indent=2, ensure_ascii=False) + "\n")
+    else:
+        _show(found.alive, alive_page(found.alive, found.span), form)
+
+
+def attribute(
+    prompt: Annotated[
+        str | None,
+        typer.Argument(help="Code to continue; without one, the default prompts.", show_default=False),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help="Next token whose logit is explained, the same in both models."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option("--against", help="Explain the target's logit minus this token's.")
+    ] = None,
+    repo: Repo = HERE,
+    home: Home = None,
+    author: AuthorOption = None,
+    nodes: Annotated[
+        Nodes,
+        typer.Option("--nodes", help="Components of the base's dictionary, or routes, which need none."),
+    ] = Nodes.AUTO,
+    other: Annotated[
+        str | None, typer.Option("--transplant", help="Swap routes with this author, on both's later code.")
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Say which parts of base and adapted model raise a token after a prompt, and what ablating them does."""
+    from fingerprint.attribution.prompts import DEFAULT_PROMPTS, Prompt
+    from service import ServiceError
+    from service.flows import attribution
+    from service.reports.attribution import attribution_page
+
+    if (prompt is None) != (target is None):
+        raise ServiceError("give a prompt and --target together, or neither for the default prompts")
+    asked = DEFAULT_PROMPTS
+    if prompt is not None and target is not None:
+        asked = (Prompt("prompt", prompt, target, against),)
+    found = _run(
+        repo,
+        home,
+        lambda opened: attribution.attribute(opened, asked, author, nodes=nodes.value, other=other),
+    )
+    _show(found, attribution_page(found), form)
+
+
+def _run(repo: Path, home: Path | None, work: Callable[[OpenedProfile], T]) -> T:
+    """Open the profile and work on it, with progress."""
+    from service.flows.opened import open_profile
+
+    settings, repository = settings_for(home), find_repository(repo)
+    with stages() as told:
+        return work(open_profile(repository, settings, told))
+
+
+def _config(
+    preset: Preset, steps: int | None, rows: int | None, row_tokens: int | None, seed: int
+) -> VpdConfig:
+    """The preset's dials, with what the command says."""
+    from fingerprint.vpd.config import VpdConfig
+
+    config = VpdConfig.tiny() if preset is Preset.TINY else VpdConfig.full()
+    changes = {"steps": steps, "rows": rows, "row_tokens": row_tokens, "seed": seed}
+    return config.model_copy(update={name: value for name, value in changes.items() if value is not None})
+
+
+def _show(answer: BaseModel, page: Page, form: Format) -> None:
+    from service.reports.page import render, render_markdown
+
+    if form is Format.JSON:
+        show(answer.model_dump_json(indent=2) + "\n")
+    else:
+        show(render_markdown(page) if form is Format.MARKDOWN else render(page))

@@ -1,0 +1,158 @@
+"""Inside a profile's models: dictionary, edits, alive sets and attribution, by command line and by flow."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fingerprint.attribution.config import AttributionConfig
+from fingerprint.attribution.prompts import Prompt
+from fingerprint.attribution.report import AttributionBundle
+from fingerprint.config import ProfileConfig
+from fingerprint.vpd.config import AliveSetConfig, VpdConfig
+from fingerprint.vpd.report import AliveSetDiff, EditReport, SpanReport
+from service.cli.main import main
+from service.flows.attribution import attribute
+from service.flows.decomposition import NoDictionaryError, compare_alive, load_dictionary, train_dictionary
+from service.flows.ingest import ingest
+from service.flows.opened import OpenedProfile, open_profile
+from service.flows.profile import profile
+from service.flows.training import Stage
+from service.settings import Settings
+
+BRIEF = VpdConfig.tiny().model_copy(
+    update={"steps": 2, "rows": 2, "row_tokens": 16, "gate_width": 16, "pgd_steps": (0, 1)}
+)
+QUICK = AttributionConfig(
+    n_draws=2, curve_points=3, agreement_nodes=4, ablated=(1,), most_edge_targets=2, attack_steps=1,
+    n_bootstrap=20,
+)  # fmt: skip
+ASKED = Prompt("p", "def load_", "config", "value")
+
+
+@pytest.fixture(scope="module")
+def settings(
+    small_repository: Path, tmp_path_factory: pytest.TempPathFactory, small_config: ProfileConfig
+) -> Settings:
+    """A home with one profile."""
+    found = Settings(home=tmp_path_factory.mktemp("inside"), base=small_config.base, processes=1)
+    ingest(small_repository, found)
+    profile(small_repository, found, small_config)
+    return found
+
+
+@pytest.fixture
+def seen() -> list[Stage]:
+    return []
+
+
+@pytest.fixture
+def opened(small_repository: Path, settings: Settings, seen: list[Stage]) -> OpenedProfile:
+    return open_profile(small_repository, settings, seen.append)
+
+
+@pytest.fixture
+def command(
+    small_repository: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command on the profile in this process: (exit code, output, errors)."""
+    monkeypatch.setenv("ROUTEPRINT_HOME", str(settings.home))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["routeprint", *arguments, "--repo", str(small_repository)])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_without_a_dictionary_the_command_that_makes_one_is_named(opened: OpenedProfile, command):
+    with pytest.raises(NoDictionaryError, match=r"none is kept; run `routeprint decompose train"):
+        load_dictionary(opened)
+    code, _, err = command("decompose", "alive")
+    assert code == 2 and "routeprint decompose train" in err
+
+
+def test_another_base_s_dictionary_is_never_read(opened: OpenedProfile):
+    record = opened.bench.record
+    assert record is not None
+    record.point("dictionary of " + "f" * 64, "elsewhere")
+    with pytest.raises(NoDictionaryError, match="only of the base at ffffffffffff; run"):
+        load_dictionary(opened)
+
+
+def test_routes_are_attributed_where_there_is_no_dictionary(opened: OpenedProfile):
+    found = attribute(opened, [ASKED], "bob", other="ann", config=QUICK)
+    assert found.transplant is not None
+    assert found.transplant.authors == ("human:bob-some", "human:ann-other")
+    (prompt,) = found.prompts
+    assert prompt.lora.nodes_are == "routes" and prompt.lora.adapter == "human:bob-some"
+    assert prompt.lora.ablation is not None and prompt.effect is not None
+    assert all(node.null_quantile is not None for node in prompt.lora.nodes)
+
+
+def test_a_dictionary_is_trained_once_and_read_by_all(opened: OpenedProfile, seen: list[Stage]):
+    first = train_dictionary(opened, (), ("v_proj", "down_proj"), BRIEF)
+    assert first.revision == opened.routed.base.revision and len(first.matrices) == 4
+    seen.clear()
+    assert train_dictionary(opened, (), ("v_proj", "down_proj"), BRIEF) == first
+    assert [(s.name, s.is_stored) for s in seen] == [("dictionary of the base", True)]
+    config = AliveSetConfig(n_flips=99, n_draws=20, least_events=4)
+    found = compare_alive(opened, "ann", config, n_tokens=400, n_rotations=9)
+    assert found.alive.control.total.is_empty and found.alive.nulls
+    assert found.alive.dictionary == found.span.dictionary == first.dictionary
+    seen.clear()
+    assert compare_alive(opened, "ann", config, n_tokens=400, n_rotations=9) == found
+    assert [s.is_stored for s in seen] == [True]
+    graph = attribute(opened, [ASKED], None, config=QUICK).prompts[0]
+    assert graph.base.nodes_are == "components" and graph.base.nodes
+
+
+def test_the_commands_write_text_and_json(command):
+    few = ("--steps", "2", "--rows", "2", "--row-tokens", "16")
+    code, out, err = command("decompose", "train", "--matrix", "v_proj", "--layer", "1", *few)
+    assert (code, "Dictionary of" in out) == (0, True), err
+    code, out, err = command("decompose", "alive", "--tokens", "300", "--format", "json")
+    assert code == 0, err
+    both = json.loads(out)
+    assert AliveSetDiff.model_validate(both["alive"]).adapter == "team"
+    assert SpanReport.model_validate(both["span"]).n_rotations == 99
+    code, out, err = command("decompose", "alive", "--tokens", "300", "--format", "markdown")
+    assert code == 0 and out.startswith("## Alive sets"), err
+
+
+def test_an_author_s_edits_by_command(command):
+    few = ("--steps", "2", "--rows", "2", "--row-tokens", "16")
+    code, out, err = command("decompose", "edit", "--author", "ann", *few, "--format", "json")
+    assert code == 0, err
+    report = EditReport.model_validate_json(out)
+    assert report.summary.adapter == "human:ann-other" and len(report.nulls) == 1
+    code, out, err = command("decompose", "edit", "--author", "ann", *few)
+    assert code == 0 and "Edit recovered" in out and "singular terms" in out, err
+
+
+def test_attribution_by_command(command):
+    asked = ("attribute", "def load_", "--target", "c", "--author", "ann", "--nodes", "routes")
+    code, out, err = command(*asked, "--format", "json")
+    assert code == 0, err
+    assert AttributionBundle.model_validate_json(out).prompts[0].base.target_spec == "logit of 'c'"
+    code, out, err = command(*asked)
+    assert code == 0 and "ablation" in out and "The adapter scaled" in out, err
+    code, _, err = command("attribute", "def load_")
+    assert code == 2 and "--target together" in err
+    code, _, err = command("attribute", "def", "--target", "c", "--author", "nobody")
+    assert code == 2 and "fits no author" in err
