@@ -123,13 +123,11 @@ def test_evaluation_end_to_end_and_again(
     assert kept[-1] == found
     assert [bool(one.detection) for one in kept] == [True] * 7
     assert [bool(one.attribution) for one in kept] == [False, *[True] * 6]
-    assert [row.author for row in found.authors if not row.reason] == [
-        "human:ann-example",
-        "human:bob-example",
-    ]
+    both = ["human:ann-example", "human:bob-example"]
+    assert [row.author for row in found.authors if not row.reason] == both
     assert {row.kind for row in found.adapters} == {"team", "author", "null"}
     assert found.losses is not None
-    assert found.losses.columns == ("human:ann-example", "human:bob-example")
+    assert found.losses.columns == tuple(both)
     systems = {(row.system, row.unit): row for row in found.attribution}
     refitted = {(row.system, row.unit): row for row in found.refitted}
     for rows in (systems, refitted):
