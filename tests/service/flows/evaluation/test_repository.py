@@ -121,8 +121,7 @@ def test_evaluation_end_to_end_and_again(
         keep=kept.append,
     )  # fmt: skip
     assert kept[-1] == found
-    assert [bool(one.detection) for one in kept] == [True] * 7
-    assert [bool(one.attribution) for one in kept] == [False, *[True] * 6]
+    assert [len(one.attribution) > 0 for one in kept] == [False, *[True] * 6]
     both = ["human:ann-example", "human:bob-example"]
     assert [row.author for row in found.authors if not row.reason] == both
     assert {row.kind for row in found.adapters} == {"team", "author", "null"}
