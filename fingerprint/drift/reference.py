@@ -199,6 +199,7 @@ def _calibrate(
         "power_curve": [asdict(point) for point in points],
         "n_calibration": {name: len(values) for name, values in cells.items()},
         "realised": _realised(scorer, held_out, cells, least, config),
+        "stream": _stream(scorer, large, held_out, cells, (smallest, least), config),
         "warnings": _warnings(cells, points, config),
     }
 
@@ -208,14 +209,55 @@ def _realised(
 ) -> list[dict[str, Any]]:
     """Flagged share of the team's own held-out commits at each level, with its 95 % interval."""
     kept = held_out.take(np.flatnonzero(held_out.n_scored >= least))
-    p_values = np.ones(len(kept))
-    if len(kept):
-        scores = scorer.score(kept)
-        for i, (language, score) in enumerate(zip(kept.languages, scores, strict=True)):
-            cell = choose_cell(cells, language, config.least_calibration)
-            p_values[i] = conformal_p_value(cell.scores, float(score), config.recency_half_life)
+    p_values = _p_values(scorer, kept, cells, config)
     shares = [flagged_share(p_values, level) for level in LEVELS]
     return [asdict(share) | {"share": share.share} for share in shares]
+
+
+def _p_values(
+    scorer: Nonconformity, commits: Measures, cells: dict[str, np.ndarray], config: DriftConfig
+) -> np.ndarray:
+    """P-value of every commit, [n], none of which calibrates."""
+    scores = scorer.score(commits) if len(commits) else np.zeros(0)
+    found = [
+        conformal_p_value(
+            choose_cell(cells, language, config.least_calibration).scores, score, config.recency_half_life
+        )
+        for language, score in zip(commits.languages, scores.tolist(), strict=True)
+    ]
+    return np.array(found, dtype=float)
+
+
+def _stream(
+    scorer: Nonconformity,
+    calibration: Measures,
+    held_out: Measures,
+    cells: dict[str, np.ndarray],
+    least: tuple[int, int],
+    config: DriftConfig,
+) -> list[dict[str, Any]]:
+    """Every commit read after training, oldest first: the team's own timeline.
+
+    A calibration commit stands among all the others of its slice, so its p-value takes its own score out.
+
+    Args:
+        least: scored tokens that a commit of either slice must have.
+    """
+    found: list[dict[str, Any]] = []
+    for name, commits, size in zip(("calibration", "held-out"), (calibration, held_out), least, strict=True):
+        kept = commits.take(np.flatnonzero(commits.n_scored >= size))
+        scores = scorer.score(kept) if len(kept) else np.zeros(0)
+        p_values = _p_values(scorer, kept, cells, config)
+        for i, commit in enumerate(kept.groups):
+            cell = choose_cell(cells, kept.languages[i], config.least_calibration).scores
+            p = float(p_values[i])
+            if name == "calibration":
+                p = max(1 / len(cell), (p * (len(cell) + 1) - 1) / len(cell))
+            found.append(
+                {"commit": commit, "slice": name, "language": kept.languages[i],
+                 "n_tokens": int(kept.n_scored[i]), "score": float(scores[i]), "p_value": p}
+            )  # fmt: skip
+    return found
 
 
 def _warnings(cells: dict[str, np.ndarray], points: Sequence[PowerPoint], config: DriftConfig) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.console import HERE, ExitCode, Home, Repo, find_repository, settings_for, show
+from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 from service.cli.profiles import Format, FormatOption
 
 if TYPE_CHECKING:
@@ -46,13 +48,14 @@ def score(
     diff: Diff = None,
     range_: Range = None,
     staged: Staged = False,
-    form: FormatOption = Format.TEXT,
+    form: PageFormatOption = PageFormat.TEXT,
+    out: Out = None,
     fail_on: Fail = None,
     hunks: Hunks = 5,
 ) -> None:
     """Say whether a diff routes through the model as this team's code does."""
-    report = _review(repo, home, diff, range_, staged=staged)
-    _show(report, form, hunks, is_expert=False)
+    asked = _Asked(repo, home, diff, range_, staged)
+    report = _answer(asked, form, out, hunks, is_expert=False)
     _end(report, fail_on)
 
 
@@ -62,13 +65,14 @@ def explain(
     diff: Diff = None,
     range_: Range = None,
     staged: Staged = False,
-    form: FormatOption = Format.TEXT,
+    form: PageFormatOption = PageFormat.TEXT,
+    out: Out = None,
     fail_on: Fail = None,
     hunks: Hunks = 5,
 ) -> None:
     """Score a diff and show the expert view: sites, completeness, context shares, provenance."""
-    report = _review(repo, home, diff, range_, staged=staged)
-    _show(report, form, hunks, is_expert=True)
+    asked = _Asked(repo, home, diff, range_, staged)
+    report = _answer(asked, form, out, hunks, is_expert=True)
     _end(report, fail_on)
 
 
@@ -106,14 +110,59 @@ def backtest(
     show(json.dumps(facts, indent=2) + "\n" if form is Format.JSON else render_backtest(found))
 
 
-def _review(
-    repo: Path, home: Path | None, diff: str | None, range_: str | None, *, staged: bool
-) -> DriftReport:
+@dataclass(frozen=True)
+class _Asked:
+    """The diff that the options name, and where its profile lies."""
+
+    repo: Path
+    home: Path | None
+    diff: str | None
+    range_: str | None
+    staged: bool
+
+    @property
+    def subject(self) -> str:
+        """The diff in words."""
+        if self.range_ is not None:
+            return self.range_
+        if self.staged:
+            return "what is staged"
+        return "a diff from standard input" if self.diff == "-" else Path(self.diff or "").name
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """As they were given."""
+        named = {"--repo": str(self.repo), "--home": self.home, "--diff": self.diff, "--range": self.range_}
+        given = [word for name, value in named.items() if value is not None for word in (name, str(value))]
+        return (*given, "--staged") if self.staged else tuple(given)
+
+
+def _answer(asked: _Asked, form: PageFormat, out: Path | None, hunks: int, *, is_expert: bool) -> DriftReport:
+    """Score the diff and show the answer."""
+    check_out(form, out)
+    settings, repository = settings_for(asked.home), find_repository(asked.repo)
+    patches = _read(repository, settings, asked.diff, asked.range_, staged=asked.staged)
+    if form is PageFormat.HTML:
+        return _show_review(asked, repository, patches, out, is_expert=is_expert)
     from service.flows.review import review_patches
 
-    settings, repository = settings_for(home), find_repository(repo)
-    patches = _read(repository, settings, diff, range_, staged=staged)
-    return review_patches(repository, patches, settings)
+    report = review_patches(repository, patches, settings)
+    _show(report, form, hunks, is_expert=is_expert)
+    return report
+
+
+def _show_review(
+    asked: _Asked, repository: Path, patches: tuple[FilePatch, ...], out: Path | None, *, is_expert: bool
+) -> DriftReport:
+    from service.flows.review_page import review_for_page
+    from service.reports.pages.review import review_page
+
+    command = reproducing("explain" if is_expert else "score", asked.options, out)
+    review = review_for_page(
+        repository, patches, settings_for(asked.home), subject=asked.subject, command=command
+    )
+    show_page(review_page(replace(review, is_expert=is_expert)), out)
+    return review.report
 
 
 def _read(
@@ -154,12 +203,12 @@ def _read_text(diff: str, most_bytes: int) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _show(report: DriftReport, form: Format, hunks: int, *, is_expert: bool) -> None:
+def _show(report: DriftReport, form: PageFormat, hunks: int, *, is_expert: bool) -> None:
     from service.reports import machine, markdown, terminal
 
-    if form is Format.JSON:
+    if form is PageFormat.JSON:
         show(machine.render(report))
-    elif form is Format.MARKDOWN:
+    elif form is PageFormat.MARKDOWN:
         show(markdown.render(report, n_hunks=hunks, is_expert=is_expert))
     else:
         show(terminal.render(report, n_hunks=hunks, is_expert=is_expert))

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from connectors.contribution import Contribution
 from connectors.identity.author import Author, AuthorKind, Label, forgotten_digest
@@ -33,6 +34,11 @@ class TeamChoice:
     authors: tuple[str, ...] = ()
     with_agents: bool = False
     forgotten: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TeamChoice:
+        """The choice that a stored profile was made with."""
+        return cls(tuple(value["paths"]), tuple(value["authors"]), bool(value["with_agents"]))
 
     def describe(self) -> str:
         """The team in words."""
