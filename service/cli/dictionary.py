@@ -209,9 +209,7 @@ def labels(
     if browse is not None:
         _browse(found, who, repo, browse)
         return
-    rows = page_of(found, page)
-    if latent is not None:
-        rows = [row for row in rows if row[0].number == latent]
+    rows = [row for row in page_of(found, page) if latent is None or row[0].number == latent]
     if form is MachineFormat.JSON:
         _show_json(to_machine(found, who, rows))
     elif latent is not None and rows:

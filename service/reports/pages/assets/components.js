@@ -77,7 +77,6 @@
     show();
   }
   ["search", "group", "state", "order"].forEach(function (id) { byId(id).addEventListener("input", filter); });
-  byId("filter").addEventListener("submit", function (event) { event.preventDefault(); });
   previous.addEventListener("click", function () { page -= 1; show(); });
   next.addEventListener("click", function () { page += 1; show(); });
   document.addEventListener("keydown", function (event) {
