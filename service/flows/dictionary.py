@@ -67,12 +67,12 @@ def train_dictionary(opened: Profiled, config: SaeConfig, source: TextSource = "
         {"what": KIND, "revision": base.revision, "text": Corpus(tuple(text)).digest, "config": config.digest,
          "code": CODE_VERSION}
     )  # fmt: skip
-    checkpoint = bench.store.checkpoint(digest)
 
     def progress(state: SaeProgress) -> None:
         report(Stage(KIND, state.step, state.steps, state.tokens_per_second, state.seconds_left))
 
     def write(directory: Path) -> None:
+        checkpoint = bench.store.begin_checkpoint(digest)
         sae = train_sae(base, text, config, checkpoint=checkpoint, progress=progress)
         sae.save(directory / "sae")
         facts = {
@@ -82,7 +82,7 @@ def train_dictionary(opened: Profiled, config: SaeConfig, source: TextSource = "
         write_json(directory / "dictionary.json", facts)
 
     place = bench.make(KIND, digest, KIND, write)
-    bench.store.drop_checkpoint(digest)
+    bench.store.drop_checkpoints(digest)
     assert bench.record is not None, "a profiled repository has a record"
     bench.record.point(POINTER, digest)
     return _load(opened, digest, place)

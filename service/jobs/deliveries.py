@@ -29,19 +29,27 @@ def act_on(delivery_id: int, database: Database, act: Callable[[Event], None]) -
         if row is None or row.body is None:
             return "nothing to do"
         name, guid, body = row.event, row.guid, row.body
-    error = ""
+    told = ""
+
+    def once() -> None:
+        nonlocal told
+        try:
+            act(parse_event(name, guid, body))
+        except (ServiceError, ConnectorError) as error:
+            told = str(error)  # the engine's own error after the last try does not say what was wrong
+            raise
+
     try:
         DBOS.run_step(
-            {"name": "act", "retries_allowed": True, "max_attempts": TRIES, "interval_seconds": 1.0},
-            lambda: act(parse_event(name, guid, body)),
+            {"name": "act", "retries_allowed": True, "max_attempts": TRIES, "interval_seconds": 1.0}, once
         )
-    except (ServiceError, ConnectorError) as failure:
-        error = str(failure)
-    except Exception as failure:
-        _end(database, delivery_id, type(failure).__name__)
+    except Exception as error:
+        _end(database, delivery_id, told or type(error).__name__)
+        if told:
+            return told
         raise
-    _end(database, delivery_id, error)
-    return error or "done"
+    _end(database, delivery_id, "")
+    return "done"
 
 
 def _end(database: Database, delivery_id: int, error: str) -> None:

@@ -21,7 +21,7 @@ from service.settings import Settings
 from tests.service.db.databases import KINDS, copied_settings, upgraded_template
 from tests.service.jobs.stand_in import World, run
 
-ALL = (Queue.REVIEW, Queue.TRAIN, Queue.INGEST)
+ALL = tuple(Queue)
 CONTEXT = multiprocessing.get_context("forkserver")  # imports the engine once, not once a worker
 CONTEXT.set_forkserver_preload(["tests.service.jobs.stand_in"])
 

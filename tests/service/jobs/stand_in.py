@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from connectors.github.events import Event
 from fingerprint.report import DriftReport, Verdict
 from fingerprint.storage import write_json
+from service import ServiceError
 from service.artifacts import ArtifactStore, read_json
 from service.db.queries.jobs import JobProgress
 from service.enqueue import Queue
@@ -170,9 +172,16 @@ class World:
             tell(JobProgress(name, len(done), STEPS, 100.0, 0.02 * (STEPS - len(done)), loss=1 / len(done)))
         return done
 
+    def act(self, event: Event) -> None:
+        self.reach("act:before")
+        if event.repository is None:
+            raise ServiceError("a webhook of no repository")
+        self.note("acted", delivery=event.delivery, event=event.name)
+        self.reach("act:after")
+
     def work(self, store: ArtifactStore) -> Work:
         ports = ReviewPorts(self.read_pull, self.read_diff, self.score, self.publish, self.withdraw)
-        return Work(ports, self.ingest, lambda task, tell: self.train(store, task, tell))
+        return Work(ports, self.ingest, lambda task, tell: self.train(store, task, tell), act=self.act)
 
 
 def run(settings: Settings, queues: tuple[Queue, ...], place: Path) -> None:
