@@ -18,7 +18,7 @@ from dbos import DBOS, DBOSClient, EnqueueOptions, Serializer
 from service import ServiceError
 from service.db.queries.jobs import add_job, cancel_jobs, fail_open_job, find_job, find_queued_job
 from service.db.queries.repositories import lock_repository
-from service.db.queries.reviews import Asked, ReviewQuestion, ask_review, reopen_review
+from service.db.queries.reviews import Asked, ReviewQuestion, ask_review, end_open, reopen_review
 from service.db.session import Database, Session
 from service.db.states import Flow, JobStatus
 from service.db.tables import Delivery, Job
@@ -119,6 +119,14 @@ class Enqueuer:
             cancel_jobs(session, asked.superseded, "superseded", superseded_by=asked.review.job_id)
         self._call_off(asked.superseded)
         return asked
+
+    def call_off_pull(self, repository_id: int, number: int, why: str) -> tuple[str, ...]:
+        """Call off what is open on a pull request; returns the jobs. Doing it twice does no harm."""
+        with self.database.writing() as session:
+            ended = end_open(session, repository_id, number, why)
+            cancel_jobs(session, ended, why)
+        self._call_off(ended)
+        return ended
 
     def ingest(self, repository_id: int, *, urgency: Urgency = Urgency.PULL) -> str:
         """Ask for what is new in a repository's history to be read; returns the job's id.

@@ -123,6 +123,12 @@ class Mirror:
             raise HistoryError(f"expected a full ref name such as refs/heads/main, saw {ref!r}")
         return self.repository.commit_id(ref)
 
+    def follow(self, branch: str) -> str:
+        """Let HEAD stand for a branch; returns its commit. Raises HistoryError: it is not here."""
+        tip = self.tip(f"refs/heads/{branch}")
+        self.repository.read("symbolic-ref", "HEAD", f"refs/heads/{branch}")
+        return tip
+
     def parent(self, commit: str) -> str:
         """The first parent of a commit. Raises HistoryError: it has none, or is not here."""
         return self.repository.commit_id(f"{_checked(commit)}^1")

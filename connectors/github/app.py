@@ -104,16 +104,29 @@ class App:
             installation: its id.
             repositories: ids; () means all of the installation's. At most 500.
         """
+        return self._make(
+            lambda is_refused: self.credential(installation, repositories, permissions, is_refused=is_refused)
+        )
+
+    def credential(
+        self,
+        installation: int,
+        repositories: tuple[int, ...] = (),
+        permissions: Mapping[str, str] = READ_ONLY,
+        *,
+        is_refused: bool = False,
+    ) -> str:
+        """A token, as git needs one to fetch: held until shortly before it expires.
+
+        Args:
+            is_refused: GitHub did not take the last one; mint another.
+        """
         key = (installation, tuple(sorted(repositories)), tuple(sorted(permissions.items())))
-
-        def credential(is_refused: bool) -> str:
-            with self._lock:
-                held = self._credentials.get(key)
-                if held is None or is_refused or held.expires_at - RENEW_BEFORE_S < self._clock():
-                    held = self._credentials[key] = self._mint(installation, repositories, permissions)
-                return held.text
-
-        return self._make(credential)
+        with self._lock:
+            held = self._credentials.get(key)
+            if held is None or is_refused or held.expires_at - RENEW_BEFORE_S < self._clock():
+                held = self._credentials[key] = self._mint(installation, repositories, permissions)
+            return held.text
 
     # https://docs.github.com/rest/apps/apps#create-an-installation-access-token-for-an-app
     def _mint(

@@ -59,6 +59,20 @@ def read_pull_state(client: Client, repository: str, pull: int) -> PullState:
     )  # fmt: skip
 
 
+# https://docs.github.com/rest/repos/repos#get-a-repository
+def read_place(client: Client, repository: str) -> tuple[RepositoryRef, str]:
+    """A repository as it is now, and from where it is cloned. Raises GoneError."""
+    shown = client.get(f"/repos/{repository}").json
+    return read_repository(shown), text(shown, "clone_url")
+
+
+# https://docs.github.com/rest/commits/commits#list-pull-requests-associated-with-a-commit
+def open_pulls_of(client: Client, repository: str, commit: str) -> tuple[int, ...]:
+    """Numbers of the open pull requests with a head; GitHub does not name those of forks."""
+    shown = map(read_pull, client.pages(f"/repos/{repository}/commits/{commit}/pulls"))
+    return tuple(pull.number for pull in shown if pull.is_open and pull.head_sha == commit)
+
+
 def check_head(client: Client, repository: str, known: PullState) -> None:
     """Make sure that a pull request is still what it was; costs nothing when it is.
 

@@ -62,10 +62,10 @@ def serve(
     address = host or settings.host
     _refuse_open_doors(settings, address)
     configure_logs(settings.log_format, settings.log_level)
-    repositories = {} if api_only else _register(repo or [HERE], settings)
+    repositories = {} if api_only else _register(_folders(repo, settings), settings)
     database = _open_database(settings)
     tree = _start_workers(settings) if workers and not api_only else None
-    scoring = None if api_only else _start_scoring(settings, repositories)
+    scoring = _start_scoring(settings, repositories) if repositories else None
     # uvicorn raises the signal again when it has stopped: as an exit, so that the others are stopped too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
@@ -124,10 +124,10 @@ def _open_database(settings: Settings) -> Database:
 
 def _start_workers(settings: Settings) -> WorkerTree:
     """Start the workers of this machine."""
-    from service.jobs.local import folder_work
+    from service.jobs.github import make_work
     from service.jobs.tree import WorkerTree
 
-    tree = WorkerTree(settings, folder_work)
+    tree = WorkerTree(settings, make_work)
     tree.start()
     return tree
 
@@ -154,16 +154,21 @@ def _find_intake(settings: Settings, enqueuer: Enqueuer) -> Intake | None:
     Raises:
         ServiceError, WebhookError: part of the app is missing.
     """
-    from service.flows.registration import APP_FILE, FOLDER, load_app
-
-    is_stored = (settings.home / FOLDER / APP_FILE).exists()
-    if settings.github_app_id is None and settings.github_webhook_secret is None and not is_stored:
-        return None
     from service.api.intake import Intake
+    from service.flows.registration import find_app
 
-    app = load_app(settings)
+    app = find_app(settings)
+    if app is None:
+        return None
     number = app.key.id if isinstance(app.key.id, int) else None
     return Intake(enqueuer.database, app.secrets, enqueuer.delivery, number)
+
+
+def _folders(given: list[Path] | None, settings: Settings) -> list[Path]:
+    """The folders to serve: those named, else this one, unless there is an app with repositories of its own."""
+    from service.flows.registration import find_app
+
+    return given or ([] if find_app(settings) is not None else [HERE])
 
 
 def _register(places: list[Path], settings: Settings) -> dict[str, Path]:

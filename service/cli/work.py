@@ -40,7 +40,7 @@ def work(
     """Do durable work until stopped; SIGTERM lets it finish what it has begun. One training a process."""
     from service import ServiceError
     from service.enqueue import Queue
-    from service.jobs.local import folder_work
+    from service.jobs.github import make_work
     from service.jobs.worker import run_worker
     from service.logs import configure_logs
 
@@ -51,7 +51,7 @@ def work(
     settings = settings_for(home)
     configure_logs(settings.log_format, settings.log_level)
     note(f"working on {', '.join(queues)}")
-    run_worker(settings, queues, folder_work(settings))
+    run_worker(settings, queues, make_work(settings))
 
 
 @contextmanager

@@ -74,6 +74,18 @@ def load_app(settings: Settings) -> StoredApp:
     return StoredApp(key, both, str(stored.get("slug", "")))
 
 
+def find_app(settings: Settings) -> StoredApp | None:
+    """The app that is configured, or None where none is; half an app is refused.
+
+    Raises:
+        ServiceError, WebhookError: part of the app is missing.
+    """
+    is_stored = (settings.home / FOLDER / APP_FILE).exists()
+    if settings.github_app_id is None and settings.github_webhook_secret is None and not is_stored:
+        return None
+    return load_app(settings)
+
+
 def _read_json(path: Path) -> dict[str, object]:
     try:
         return json.loads(path.read_text())

@@ -66,7 +66,9 @@ def ask_review(session: Session, question: ReviewQuestion, requested_by: str = "
     found = session.exec(same).one_or_none()
     if found is not None and found.status not in {ReviewStatus.SUPERSEDED, ReviewStatus.FAILED}:
         return Asked(found, is_new=False, superseded=())
-    superseded = _supersede(session, question) if question.number else ()
+    superseded: tuple[str, ...] = ()
+    if question.number:
+        superseded = end_open(session, question.repository_id, question.number, team=question.team)
     review = found or Review(**asdict(question), external_id=question.external_id, requested_by=requested_by)
     _queue(session, review)
     return Asked(review, is_new=True, superseded=superseded)
@@ -87,14 +89,18 @@ def reopen_review(session: Session, review_id: int) -> Review:
     return review
 
 
-def _supersede(session: Session, question: ReviewQuestion) -> tuple[str, ...]:
+def end_open(
+    session: Session, repository_id: int, number: int, why: str = "", *, team: str | None = None
+) -> tuple[str, ...]:
+    """End what is open on a pull request without an answer, for one team or all; returns the jobs."""
     older = select(Review).where(
-        Review.repository_id == question.repository_id, Review.number == question.number,
-        Review.team == question.team, col(Review.status).in_([ReviewStatus.QUEUED, ReviewStatus.RUNNING]),
+        Review.repository_id == repository_id, Review.number == number,
+        col(Review.status).in_([ReviewStatus.QUEUED, ReviewStatus.RUNNING]),
     )  # fmt: skip
+    older = older if team is None else older.where(Review.team == team)
     rows = session.exec(older.with_for_update()).all()
     for row in rows:
-        row.status, row.finished_at = ReviewStatus.SUPERSEDED, now()
+        row.status, row.finished_at, row.reason = ReviewStatus.SUPERSEDED, now(), why
     return tuple(row.job_id for row in rows if row.job_id)
 
 
@@ -139,6 +145,13 @@ def end_review(session: Session, review_id: int, status: ReviewStatus, **values:
     for name, value in values.items():
         setattr(review, name, value)
     return True
+
+
+def note_check(session: Session, review_id: int, check_run_id: int) -> bool:
+    """Remember the check run that was opened; False when the review has ended meanwhile."""
+    review = get_review(session, review_id)
+    review.check_run_id = check_run_id
+    return not review.status.is_final
 
 
 def note_published(session: Session, review_id: int, *, check_run_id: int | None, conclusion: str) -> None:
