@@ -2,8 +2,9 @@
 # make test | test-slow            quick tests | what takes minutes
 # make check                       format, lint, types, imports
 # make bench [REPO=path]           speed of ingest, of a review, of training and of the scan, measured here
-# make docs                        write the generated command reference again
+# make docs                        write the generated command reference and API description again
 # make lock                        resolve every version anew into requirements.lock
+# make refresh-github-contract     take the tests' share of GitHub's published schemas again (needs npm)
 # make clean                       remove caches and the demo's work, keep .venv
 #
 # PYTHON    interpreter that makes .venv (3.11 or newer)
@@ -22,7 +23,7 @@ export MKL_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench docs lock clean
+.PHONY: help demo test test-slow check format bench docs lock refresh-github-contract clean
 
 help:
 	@sed -n '/^# /s/^# //p; /^$$/q' Makefile
@@ -66,9 +67,11 @@ bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/speed.py "$(or $(REPO),.)"
 	$(BIN)/python -m tests.bench.training "$(or $(REPO),.)"
 	$(BIN)/python -m tests.bench.scan "$(or $(REPO),.)"
+	$(BIN)/python -m tests.bench.queue
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m service.cli.reference
+	$(BIN)/routeprint openapi --out service/api/openapi.json
 
 # A fresh environment from pyproject.toml alone, frozen. torch loses its local version, so that the
 # lock serves every index; no URL and no host gets into the file.
@@ -81,6 +84,9 @@ lock:
 	} > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 	rm -rf .venv-lock
+
+refresh-github-contract: $(VENV)/.installed
+	$(BIN)/python -m tests.contract.github.refresh
 
 clean:
 	rm -rf build dist .demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache ./*.egg-info

@@ -15,6 +15,7 @@ class DropReason(StrEnum):
     MERGE = "merge"
     REVERT = "revert"
     CHERRY_PICK = "cherry-pick"
+    SQUASHED = "squash of commits that are read themselves"
     REVIEW_SUGGESTION = "review suggestion"
     IGNORED_REVISION = "ignored revision"
     MECHANICAL_BOT = "mechanical bot"

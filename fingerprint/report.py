@@ -226,3 +226,66 @@ class ShiftTable(_Frozen):
     columns: tuple[str, ...]
     rows: tuple[ShiftRow, ...]
     kl_nats: tuple[float, ...]
+
+
+class WordPlace(_Frozen):
+    """One place where an author wrote a word, and how likely each model finds it.
+
+    Attributes:
+        line: the whole line; column: 0-based, of the word's first character that is no space. path: file.
+        base, reference, author: probabilities of the token by the base, everybody's adapter, the author's.
+    """
+
+    line: str
+    column: int
+    path: str
+    base: float
+    reference: float
+    author: float
+
+
+class WordShift(_Frozen):
+    """A token that the author's adapter made likelier where the author writes it.
+
+    Attributes:
+        text: the token. n_first, n_second: occurrences in the two halves of the author's unseen commits.
+        first_gain, second_gain: mean log p_author - log p_reference there, nats. The first half chose the
+            word, so the second is the one to believe.
+        null_gains: the same on the second half for adapters of shuffled authors.
+        example: where the gain is largest in the second half.
+    """
+
+    text: str
+    n_first: int
+    n_second: int
+    first_gain: float
+    second_gain: float
+    null_gains: tuple[float, ...]
+    example: WordPlace
+
+
+class Habits(_Frozen):
+    """Words of one author that come back.
+
+    Attributes:
+        words: chosen on the first half, above zero and above every null on the second; largest first.
+        n_tested: words that stand often enough in both halves. n_chosen: of these, chosen on the first half.
+        n_tokens: scored tokens read. correlation: of the tested words' gains in the two halves; None with
+            fewer than three. null_correlations: the same for adapters of shuffled authors.
+    """
+
+    format: int = FORMAT
+    words: tuple[WordShift, ...]
+    n_tested: int
+    n_chosen: int
+    n_tokens: int
+    correlation: float | None
+    null_correlations: tuple[float, ...]
+
+
+class SiteSpectrum(_Frozen):
+    """Singular values of what an adapter adds to one matrix, largest first, beside null adapters'."""
+
+    site: str
+    values: tuple[float, ...]
+    null_values: tuple[tuple[float, ...], ...] = ()

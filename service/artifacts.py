@@ -8,6 +8,7 @@ that forgetting a repository deletes what only it used.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from fingerprint.storage import write_json
 from service import ServiceError
 
 FORMAT = 1
@@ -31,21 +33,6 @@ _MARK = "artifact.json"
 
 class ArtifactError(ServiceError):
     """An artifact is missing, half-written or of another format; the message says what to do."""
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON in place of ``path``, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(value, stream, indent=1, sort_keys=True)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def read_json(path: Path) -> Any:
@@ -138,15 +125,39 @@ class ArtifactStore:
             shutil.rmtree(draft, ignore_errors=True)
         return self.require(kind, digest)
 
-    def checkpoint(self, digest: str) -> Path:
-        """Directory for the unfinished work that will become the artifact ``digest``."""
-        return self.home / "checkpoints" / digest
+    def remove(self, kind: str, digest: str) -> None:
+        """Delete an artifact that nothing refers to: gone at once, so that nobody finds half of it."""
+        place = self.place(kind, digest)
+        if not place.exists():
+            return
+        doomed = Path(tempfile.mkdtemp(prefix=".tmp-", dir=place.parent))
+        with contextlib.suppress(FileNotFoundError):  # somebody else was first
+            place.replace(doomed / "artifact")
+        shutil.rmtree(doomed, ignore_errors=True)
 
-    def drop_checkpoint(self, digest: str) -> None:
-        """Delete unfinished work once its artifact exists."""
-        path = self.checkpoint(digest)
-        shutil.rmtree(path, ignore_errors=True)
-        path.unlink(missing_ok=True)
+    def begin_checkpoint(self, digest: str) -> Path:
+        """File for one attempt's unfinished work on an artifact, holding what there is to go on from.
+
+        Two attempts can run at once, when a worker that was thought dead was not. Each writes a file of its
+        own, so neither tears the other's; whichever finishes first has made the artifact (`put`).
+        """
+        place = self.home / "checkpoints" / digest
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / "attempts.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            attempts = sorted(int(path.name) for path in place.iterdir() if path.name.isdigit())
+            mine = place / str(attempts[-1] + 1 if attempts else 1)
+            mine.mkdir()
+            for number in reversed(attempts):  # one may have ended before its first checkpoint
+                before = place / str(number) / "state"
+                if before.exists():
+                    os.link(before, mine / "state")  # it is only ever replaced, so this one stays as it is
+                    break
+        return mine / "state"
+
+    def drop_checkpoints(self, digest: str) -> None:
+        """Delete the unfinished work of every attempt, once the artifact exists."""
+        shutil.rmtree(self.home / "checkpoints" / digest, ignore_errors=True)
 
     def record(self, repository: Path) -> RepositoryRecord:
         """The record of one repository (which need not exist yet)."""
@@ -170,7 +181,7 @@ class ArtifactStore:
         for item in doomed:
             kind, digest = item.split("/", 1)
             shutil.rmtree(self.place(kind, digest), ignore_errors=True)
-            self.drop_checkpoint(digest)
+            self.drop_checkpoints(digest)
         if record.place.exists():
             raise ArtifactError(f"{record.place} could not be deleted; check its permissions and try again")
         return len(doomed)

@@ -11,11 +11,14 @@ from connectors import ConnectorError
 from fingerprint import FingerprintError
 from service import ServiceError
 from service.api.scoring import Reply, Request
+from service.flows.profile import load_profile_version
 from service.flows.review import Reviewer, load_reviewer
 from service.reports import machine
 from service.settings import Settings
 
 LOG = logging.getLogger(__name__)
+MOST_VERSIONS = 4
+"""Profiles loaded on request that stay loaded; each holds a base of its own."""
 
 
 def serve_reviews(connection: Connection, settings: Settings, repositories: dict[str, Path]) -> None:
@@ -34,7 +37,7 @@ def serve_reviews(connection: Connection, settings: Settings, repositories: dict
             request = connection.recv()
         except EOFError:
             return
-        connection.send(_answer(request, reviewers))
+        connection.send(_answer(request, reviewers, settings))
 
 
 def _load(
@@ -47,11 +50,23 @@ def _load(
         return None
 
 
-def _answer(request: Request, reviewers: dict[str, Reviewer]) -> Reply:
+def _reviewer_for(request: Request, reviewers: dict[str, Reviewer], settings: Settings) -> Reviewer:
+    """The registered one, or a version loaded when first asked for; the longest unused makes room."""
+    if not request.profile:
+        return reviewers[request.repository]
+    found = reviewers.pop(request.profile, None) or Reviewer(load_profile_version(request.profile, settings))
+    reviewers[request.profile] = found  # dictionaries remember the order
+    versions = [name for name in reviewers if name == reviewers[name].profile.digest]
+    for name in versions[:-MOST_VERSIONS]:
+        del reviewers[name]
+    return found
+
+
+def _answer(request: Request, reviewers: dict[str, Reviewer], settings: Settings) -> Reply:
     try:
-        report = reviewers[request.repository].review(request.diff)
+        report = _reviewer_for(request, reviewers, settings).review(request.diff)
         return Reply("report", machine.render(report))
-    except (ConnectorError, ServiceError) as error:
+    except (ConnectorError, FingerprintError, ServiceError) as error:
         return Reply("refused", str(error))
     except Exception:  # one bad diff must not end the process
         LOG.exception("a review failed")

@@ -25,6 +25,7 @@ TORCH_USING = {
     "fingerprint.attribution",
     "fingerprint.drift",
     "fingerprint.evaluation",
+    "fingerprint.harvest",
     "fingerprint.lm",
     "fingerprint.routing",
     "fingerprint.sae",
@@ -32,6 +33,7 @@ TORCH_USING = {
     "fingerprint.vpd",
     "service.cli",
     "service.flows",
+    "service.jobs",
     "service.worker",
 }
 LONGEST_FILE = 450
@@ -89,7 +91,7 @@ def test_no_module_has_an_empty_name():
 
 def test_tests_mirror_the_tree():
     """tests/<path>/test_x.py stands beside a folder <path>; flows and golden files have their own."""
-    own = {"flows", "golden", "gpu", "contract", "bench"}
+    own = {"flows", "golden", "gpu", "contract", "bench", "pages"}
     tests = [path.relative_to(HERE / "tests") for path in sources("tests") if path.name.startswith("test_")]
     astray = [
         str(t) for t in tests if len(t.parts) > 1 and t.parts[0] not in own and not (HERE / t.parent).is_dir()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,14 +105,25 @@ class Repository:
         settings: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         stdin: IO[bytes] | int | None = None,
+        is_group: bool = False,
     ) -> Run:
-        """Start ``git <words>``, with more settings ("name=value") than the fence has."""
+        """Start ``git <words>``, with more settings ("name=value") than the fence has.
+
+        Args:
+            is_group: git and what it starts can be ended together; the terminal's Ctrl-C reaches neither.
+        """
         git = Git(str(self.work_tree or self.git_dir))
         more = [word for setting in settings for word in ("-c", setting)]
         command = [Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *self._fence, *more, *words]
         merged = {**_ENVIRONMENT, **(environment or {})}
         try:
-            process = git.execute(command, istream=cast(BinaryIO, stdin), as_process=True, env=merged)
+            process = git.execute(
+                command,
+                istream=cast(BinaryIO, stdin),
+                as_process=True,
+                env=merged,
+                start_new_session=is_group,
+            )
         except GitCommandNotFound as error:
             raise HistoryError("git was not found on PATH; install git 2.32 or later") from error
         return Run(cast("Git.AutoInterrupt", process), words[0])
@@ -122,12 +134,29 @@ class Repository:
         settings: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         stdin: IO[bytes] | None = None,
+        timeout_s: float | None = None,
+        max_bytes: int | None = None,
     ) -> bytes:
-        """Output of ``git <words>``. Raises HistoryError if git fails."""
-        run = self.start(*words, settings=settings, environment=environment, stdin=stdin)
-        output = b"".join(run.chunks())
-        run.finish()
-        return output
+        """Output of ``git <words>``.
+
+        Args:
+            timeout_s: after which git is ended. max_bytes: git is ended when it has printed more.
+
+        Raises:
+            HistoryError: git failed or took too long.
+        """
+        run = self.start(
+            *words, settings=settings, environment=environment, stdin=stdin, is_group=timeout_s is not None
+        )
+        with run.ended_after(timeout_s):
+            output = bytearray()
+            for chunk in run.chunks():
+                output += chunk
+                if max_bytes is not None and len(output) > max_bytes:
+                    run.stop()
+                    return bytes(output)
+            run.finish()
+        return bytes(output)
 
     def commit_id(self, rev: str) -> str:
         """Full id of the commit that a revision names.
@@ -170,6 +199,7 @@ class Run:
         self._process = process  # ends git when this object goes out of scope
         self._popen = process.proc
         self._verb = verb
+        self._limit_s: float | None = None
         self._stdout = cast(BinaryIO, process.stdout)
         self._stderr_pipe = cast(BinaryIO, process.stderr)
         self._stderr = bytearray()
@@ -225,10 +255,31 @@ class Run:
         self.finish()
         raise HistoryError(f"git {self._verb} ended before it answered")
 
+    @contextlib.contextmanager
+    def ended_after(self, seconds: float | None) -> Iterator[None]:
+        """End git and its children when the block takes longer; ``finish`` then says so. None: no limit."""
+        if seconds is None:
+            yield
+            return
+
+        def end() -> None:
+            self._limit_s = seconds
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, signal.SIGTERM)  # git takes its locks and temporary files with it
+
+        timer = threading.Timer(seconds, end)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def finish(self) -> None:
         """Wait for git to end. Raises HistoryError with git's message if it failed."""
         status = self._popen.wait()
         self._close()
+        if self._limit_s is not None:
+            raise HistoryError(f"git {self._verb} took longer than {self._limit_s:g} s and was ended")
         if status:
             message = self._stderr.decode("utf-8", "replace").strip() or f"exit status {status}, no message"
             raise HistoryError(f"git {self._verb} failed: {message}")

@@ -43,12 +43,14 @@ class HistoryState:
         authors: everyone known, with their keys.
         generated: paths whose text said that they are generated.
         duplicates: the near-duplicate table, as ``DuplicateIndex.to_json`` gives it.
+        heads: further commits whose history was read, such as heads of squashed pull requests.
     """
 
     tip: str
     authors: tuple[Author, ...]
     generated: tuple[str, ...]
     duplicates: Mapping[str, Any]
+    heads: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-serialisable form; ``from_json`` reads it back."""
@@ -58,6 +60,7 @@ class HistoryState:
             "authors": [asdict(author) for author in self.authors],
             "generated": list(self.generated),
             "duplicates": dict(self.duplicates),
+            "heads": list(self.heads),
         }
 
     @classmethod
@@ -67,7 +70,8 @@ class HistoryState:
             message = f"expected a history state of format {STATE_FORMAT}, saw {value.get('format')!r}"
             raise HistoryError(f"{message}; read the history again without a state")
         authors = tuple(_author_from_json(author) for author in value["authors"])
-        return cls(value["tip"], authors, tuple(value["generated"]), dict(value["duplicates"]))
+        heads = tuple(value.get("heads", ()))
+        return cls(value["tip"], authors, tuple(value["generated"]), dict(value["duplicates"]), heads)
 
 
 def _author_from_json(value: Mapping[str, Any]) -> Author:
@@ -85,6 +89,7 @@ def read_history(
     rev: str = "HEAD",
     progress: Callable[[int], None] | None = None,
     on_missing: Literal["raise", "skip"] = "raise",
+    replacing: Mapping[str, str] | None = None,
 ) -> HistoryStream:
     """Walk a repository's history into Contributions, oldest first.
 
@@ -95,6 +100,8 @@ def read_history(
         progress: called with the number of commits read, now and then and at the end.
         on_missing: what to do where objects are missing or damaged: stop with git's message, or leave
             out those files, counted in the ledger.
+        replacing: squash commit -> head of the pull request whose own commits are read in its stead. A
+            squash that an earlier run has read is not replaced any more.
 
     Raises:
         NotARepositoryError, EmptyRepositoryError, HistoryError: now, or while the stream is read.
@@ -104,7 +111,7 @@ def read_history(
     tip = place.commit_id(rev)
     if since is not None:
         _check_not_rewritten(place, since.tip, tip, rev)
-    return HistoryStream(place, tip, since, progress, on_missing)
+    return HistoryStream(place, tip, since, progress, on_missing, replacing or {})
 
 
 def _check_not_rewritten(repository: Repository, old: str, new: str, rev: str) -> None:
@@ -134,6 +141,7 @@ class HistoryStream(Iterator[Contribution]):
         since: HistoryState | None,
         progress: Callable[[int], None] | None,
         on_missing: Literal["raise", "skip"],
+        replacing: Mapping[str, str],
     ) -> None:
         self.ledger = Ledger()
         self.labels: Counter[tuple[str, Label]] = Counter()
@@ -142,6 +150,7 @@ class HistoryStream(Iterator[Contribution]):
         self._repository, self._since = repository, since
         self._progress = progress
         self._skips_missing = on_missing == "skip"
+        self._replacing = replacing
         self._resolver = Resolver(since.authors if since else ())
         self._duplicates = DuplicateIndex.from_json(dict(since.duplicates)) if since else DuplicateIndex()
         self._generated = set(since.generated if since else ())
@@ -178,12 +187,20 @@ class HistoryStream(Iterator[Contribution]):
             tuple(self.authors.values()),
             tuple(sorted(self._generated)),
             self._duplicates.to_json(),
+            self._heads,
         )
+
+    @property
+    def _heads(self) -> tuple[str, ...]:
+        """Heads read now or before; a commit below any of them is never read twice."""
+        return tuple(sorted({*(self._since.heads if self._since else ()), *self._replacing.values()}))
 
     def _walk(self) -> Generator[Contribution]:
         with ExitStack() as stack:
             settings = stack.enter_context(code_only_attributes())
-            selection = [self.tip, *(("--not", self._since.tip) if self._since else ())]
+            self._replacing = self._not_read_yet(self._replacing)
+            known = () if self._since is None else ("--not", self._since.tip, *self._since.heads)
+            selection = [self.tip, *sorted(set(self._replacing.values())), *known]
             settings = (*settings, self._mailmap)
             run = start_log(self._repository, settings, *selection)
             stack.callback(run.stop)
@@ -196,6 +213,14 @@ class HistoryStream(Iterator[Contribution]):
                 commits = commits_around_missing(self._repository, commits, choice, settings, selection)
             yield from self._read(commits, choice)
         self._finish()
+
+    def _not_read_yet(self, replacing: Mapping[str, str]) -> Mapping[str, str]:
+        """The replacements of commits that this run will come to."""
+        if self._since is None or not replacing:
+            return replacing
+        listing = self._repository.read("rev-list", self.tip, "--not", self._since.tip)
+        new = frozenset(listing.decode().split())
+        return {squash: head for squash, head in replacing.items() if squash in new}
 
     def _read(self, commits: Iterator[LoggedCommit], choice: Choice) -> Iterator[Contribution]:
         while True:
@@ -228,6 +253,8 @@ class HistoryStream(Iterator[Contribution]):
 
         def commit_reason(entry: LogEntry) -> DropReason | None:
             self._credit = self._resolver.credit(entry.facts)
+            if entry.commit in self._replacing:
+                return DropReason.SQUASHED
             if entry.commit in ignored:
                 return DropReason.IGNORED_REVISION
             if entry.commit in shallow:

@@ -14,7 +14,12 @@ _RANGE = re.compile(r"(.*?)(\.{2,3})(.*)")
 
 
 def diff_range(repository: Path, revisions: str) -> tuple[FilePatch, ...]:
-    """Patches between two commits.
+    """Patches between two commits; revisions and errors as for `read_range`."""
+    return parse_diff(read_range(repository, revisions))
+
+
+def read_range(repository: Path, revisions: str) -> str:
+    """Unified diff between two commits, as git prints it.
 
     Args:
         revisions: "base..head", or "base...head" for head against the commit where it left base. A side
@@ -23,6 +28,11 @@ def diff_range(repository: Path, revisions: str) -> tuple[FilePatch, ...]:
     Raises:
         HistoryError: not such a range, or git cannot read it.
     """
+    return _read_diff(Repository.at(repository), *ends_of_range(repository, revisions))
+
+
+def ends_of_range(repository: Path, revisions: str) -> tuple[str, str]:
+    """Full ids of the two commits; revisions and errors as for `read_range`."""
     match = _RANGE.fullmatch(revisions)
     if match is None:
         raise HistoryError(f"expected a range such as main..HEAD, saw {revisions!r}")
@@ -30,7 +40,7 @@ def diff_range(repository: Path, revisions: str) -> tuple[FilePatch, ...]:
     base, head = (place.commit_id(side or "HEAD") for side in (match[1], match[3]))
     if match[2] == "...":
         base = place.read("merge-base", base, head).decode().strip()
-    return _patches(place, base, head)
+    return base, head
 
 
 def diff_staged(repository: Path) -> tuple[FilePatch, ...]:
@@ -40,9 +50,8 @@ def diff_staged(repository: Path) -> tuple[FilePatch, ...]:
         base = place.commit_id("HEAD")
     except EmptyRepositoryError:
         base = place.read("hash-object", "-t", "tree", "--stdin").decode().strip()  # the empty tree
-    return _patches(place, "--cached", base)
+    return parse_diff(_read_diff(place, "--cached", base))
 
 
-def _patches(repository: Repository, *selection: str) -> tuple[FilePatch, ...]:
-    output = repository.read("diff", *DIFF_OPTIONS, *selection, "--")
-    return parse_diff(output.decode("utf-8", "replace"))
+def _read_diff(repository: Repository, *selection: str) -> str:
+    return repository.read("diff", *DIFF_OPTIONS, *selection, "--").decode("utf-8", "replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -96,3 +97,8 @@ class Credit:
     agents: tuple[str, ...] = ()
     requester: str = ""
     evidence: tuple[Evidence, ...] = ()
+
+
+def forgotten_digest(key: str) -> str:
+    """What is kept of the key of an author who asked to be forgotten: enough to leave their code out."""
+    return hashlib.sha256(f"forgotten author {key}".encode()).hexdigest()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from fingerprint.lm.load import Base
 from fingerprint.lm.pair import RoutedModel, RouteWeights, add_weights, lora_config
 from fingerprint.lm.routes import Routes
 from fingerprint.provenance import Provenance
+from fingerprint.storage import write_json, written_whole
 
 FORMAT = 2
 Kind = Literal["team", "author", "null"]
@@ -99,16 +98,8 @@ class Adapter:
 
     def save(self, directory: Path) -> None:
         """Write a peft LoRA of the state, the difference beside it, and facts.json, in one move."""
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
-        try:
+        with written_whole(directory) as fresh:
             self._write(fresh)
-            fresh.chmod(0o755)  # mkdtemp makes it private; artifacts are shared
-            if directory.exists():
-                shutil.rmtree(directory)
-            fresh.replace(directory)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
 
     def _write(self, directory: Path) -> None:
         tensors: dict[str, Tensor] = {}
@@ -119,8 +110,8 @@ class Adapter:
         if self.is_difference:
             difference = {site: _stored(d) for site, d in self.weights.items()}
             save_file(difference, directory / "difference.safetensors")
-        _write_json(directory / "adapter_config.json", _peft_config(self.routes, self.scale))
-        _write_json(
+        write_json(directory / "adapter_config.json", _peft_config(self.routes, self.scale))
+        write_json(
             directory / "facts.json",
             {
                 "format": FORMAT,
@@ -217,7 +208,3 @@ def _peft_config(routes: Routes, scale: float) -> dict[str, Any]:
     config = {**lora_config(routes, scale).to_dict(), "inference_mode": True}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
     return json.loads(json.dumps(plain, default=str))
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -40,9 +41,12 @@ def save_checkpoint(
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.part")
-    torch.save(
-        {"key": key, "weights": weights, "optimiser": optimiser.state_dict(), "run": asdict(run)}, fresh
-    )
+    with fresh.open("wb") as stream:
+        torch.save(
+            {"key": key, "weights": weights, "optimiser": optimiser.state_dict(), "run": asdict(run)}, stream
+        )
+        stream.flush()
+        os.fsync(stream.fileno())  # a name that outlives a power cut must not outlive its content
     fresh.replace(path)
 
 

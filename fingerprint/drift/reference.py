@@ -22,7 +22,13 @@ from fingerprint.drift.calibrate import (
     least_commits,
     name_cells,
 )
-from fingerprint.drift.lexical import LexicalView, fit_ngram_neighbours, read_counts, team_texts
+from fingerprint.drift.lexical import (
+    LexicalView,
+    NgramNeighbours,
+    fit_ngram_neighbours,
+    read_counts,
+    team_texts,
+)
 from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.drift.power import PowerPoint, least_tokens, power_curve
 from fingerprint.drift.separation import measure_separation
@@ -65,12 +71,9 @@ def build_team_signature(
         FingerprintError: when dev or calibration hold too little to say anything.
     """
     zero = routed.zero_weights()
-
-    neighbours = (
-        fit_ngram_neighbours(team_texts(slices.train, config.lexical_texts))
-        if config.view == "fused"
-        else None
-    )
+    neighbours = None
+    if config.view == "fused":
+        neighbours = fit_ngram_neighbours(team_texts(slices.train, config.lexical_texts))
 
     def measure(passages: Sequence[Passage]) -> Measures:
         pair = ModelPair(routed, zero, team_weights)
@@ -80,14 +83,10 @@ def build_team_signature(
     capped = [_capped(slice_, config) for slice_ in slices[1:]]
     measured = [measure(texts) for texts in capped]
     dev, calibration, held_out = (texts.by_group() for texts in measured)
-    normaliser, dev_commits = fit_normaliser(dev, config)
     languages = sorted({passage.language for slice_ in slices for passage in slice_})
     choosing, judging = _halves(measure(_some_foreign(foreign, languages)))
-    separation = measure_separation(dev_commits, choosing, normaliser)
-    normaliser = replace(normaliser, combination=separation.choose(config))
-    lexical = None if neighbours is None else LexicalView.fit(neighbours, measured[0])
-    scorer = Nonconformity.fit(normaliser, lexical, dev_commits.statistics.score(normaliser.combination))
-    assembled = _calibrate(scorer, calibration, held_out, judging, config)
+    scorer, separation = _fit_scorer(measured[0], choosing, neighbours, config)
+    readings, known = _calibrate(scorer, calibration, held_out, judging, config)
     null: dict[str, np.ndarray] = {}
     null_languages: list[str] = []
     if null_weights is not None:
@@ -98,15 +97,27 @@ def build_team_signature(
         )
         null, null_languages = _null_readings(null_dev, null_calibration, config)
     layout = {"null_languages": null_languages, "phi_names": list(PhiLayout(tuple(routed.sites)).names)}
-    described = _describe(slices, languages, scorer, dev, calibration) | assembled[1] | layout
-    described["separation"] = dict(separation.auroc)
+    described = _describe(slices, languages, scorer, dev, calibration) | known | layout
+    described["separation"] = separation
     return TeamSignature(
-        scorer.to_readings() | assembled[0],
-        null,
-        described | dict(facts or {}),
-        provenance,
-        tuple(authors),
+        scorer.to_readings() | readings, null, described | dict(facts or {}), provenance, tuple(authors)
     )
+
+
+def _fit_scorer(
+    dev: Measures, foreign: Measures, neighbours: NgramNeighbours | None, config: DriftConfig
+) -> tuple[Nonconformity, dict[str, float]]:
+    """What turns measures into scores, fitted on dev, and how well each rule tells foreign text from it.
+
+    Args:
+        dev, foreign: one text per passage.
+    """
+    normaliser, commits = fit_normaliser(dev.by_group(), config)
+    separation = measure_separation(commits, foreign, normaliser)
+    normaliser = replace(normaliser, combination=separation.choose(config))
+    lexical = None if neighbours is None else LexicalView.fit(neighbours, dev)
+    scores = commits.statistics.score(normaliser.combination)
+    return Nonconformity.fit(normaliser, lexical, scores), {**separation.auroc}
 
 
 def measured_code(parts: Sequence[Corpus], config: DriftConfig) -> list[Passage]:
@@ -188,6 +199,7 @@ def _calibrate(
         "power_curve": [asdict(point) for point in points],
         "n_calibration": {name: len(values) for name, values in cells.items()},
         "realised": _realised(scorer, held_out, cells, least, config),
+        "stream": _stream(scorer, large, held_out, cells, (smallest, least), config),
         "warnings": _warnings(cells, points, config),
     }
 
@@ -197,14 +209,55 @@ def _realised(
 ) -> list[dict[str, Any]]:
     """Flagged share of the team's own held-out commits at each level, with its 95 % interval."""
     kept = held_out.take(np.flatnonzero(held_out.n_scored >= least))
-    p_values = np.ones(len(kept))
-    if len(kept):
-        scores = scorer.score(kept)
-        for i, (language, score) in enumerate(zip(kept.languages, scores, strict=True)):
-            cell = choose_cell(cells, language, config.least_calibration)
-            p_values[i] = conformal_p_value(cell.scores, float(score), config.recency_half_life)
+    p_values = _p_values(scorer, kept, cells, config)
     shares = [flagged_share(p_values, level) for level in LEVELS]
     return [asdict(share) | {"share": share.share} for share in shares]
+
+
+def _p_values(
+    scorer: Nonconformity, commits: Measures, cells: dict[str, np.ndarray], config: DriftConfig
+) -> np.ndarray:
+    """P-value of every commit, [n], none of which calibrates."""
+    scores = scorer.score(commits) if len(commits) else np.zeros(0)
+    found = [
+        conformal_p_value(
+            choose_cell(cells, language, config.least_calibration).scores, score, config.recency_half_life
+        )
+        for language, score in zip(commits.languages, scores.tolist(), strict=True)
+    ]
+    return np.array(found, dtype=float)
+
+
+def _stream(
+    scorer: Nonconformity,
+    calibration: Measures,
+    held_out: Measures,
+    cells: dict[str, np.ndarray],
+    least: tuple[int, int],
+    config: DriftConfig,
+) -> list[dict[str, Any]]:
+    """Every commit read after training, oldest first: the team's own timeline.
+
+    A calibration commit stands among all the others of its slice, so its p-value takes its own score out.
+
+    Args:
+        least: scored tokens that a commit of either slice must have.
+    """
+    found: list[dict[str, Any]] = []
+    for name, commits, size in zip(("calibration", "held-out"), (calibration, held_out), least, strict=True):
+        kept = commits.take(np.flatnonzero(commits.n_scored >= size))
+        scores = scorer.score(kept) if len(kept) else np.zeros(0)
+        p_values = _p_values(scorer, kept, cells, config)
+        for i, commit in enumerate(kept.groups):
+            cell = choose_cell(cells, kept.languages[i], config.least_calibration).scores
+            p = float(p_values[i])
+            if name == "calibration":
+                p = max(1 / len(cell), (p * (len(cell) + 1) - 1) / len(cell))
+            found.append(
+                {"commit": commit, "slice": name, "language": kept.languages[i],
+                 "n_tokens": int(kept.n_scored[i]), "score": float(scores[i]), "p_value": p}
+            )  # fmt: skip
+    return found
 
 
 def _warnings(cells: dict[str, np.ndarray], points: Sequence[PowerPoint], config: DriftConfig) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,12 @@ from fingerprint.config import AdapterConfig, DriftConfig, ProfileConfig
 from fingerprint.evaluation.protocol import EnrolmentRule
 
 Count = Annotated[int, Field(gt=0)]
+Part = Literal[
+    "strangers", "attribution", "refits", "splits", "unseen", "ablation", "halves", "changes"
+]  # fmt: skip
+"""Parts of an evaluation, in the order in which they are run: strangers' code and p-values; who wrote it; the
+same with adapters trained up to the cut; simple systems under other splits and views; authors never enrolled;
+routes taken away; one half of an author's code finding the other; alarms at known changes."""
 
 
 class EvaluationConfig(BaseModel):
@@ -56,10 +62,8 @@ class EvaluationConfig(BaseModel):
     """The same for one file of a commit."""
     unseen_authors: Annotated[int, Field(ge=0)] = 3
     """Authors left out in turn, those with most test samples; each costs another team adapter."""
-    only_attribution: bool = False
-    """Leave out strangers, p-values, anchors, halves and ablation: for comparing bases."""
-    halves: bool = True
-    """Train every author on two halves and see whether one finds the other, true authors and shuffled."""
+    skip: tuple[Part, ...] = ()
+    """Parts left out, to save their time; the result says which."""
     probe_samples: Count = 120
     """Samples of the calibration slice on which the halves' adapters are compared."""
     ablated_hunks: Count = 60
@@ -82,7 +86,7 @@ class EvaluationConfig(BaseModel):
             loss_tokens=3_000,
             unseen_authors=1,
             ablated_hunks=20,
-            halves=False,
+            skip=("halves",),
         )
 
     def with_test_share(self, share: float) -> EvaluationConfig:

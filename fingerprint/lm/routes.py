@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from fingerprint import FingerprintError
 from fingerprint.lm.load import STARTER_DIRECTORY, Base
+from fingerprint.storage import write_json, written_whole
 
 FORMAT = 1
 STARTER_ROUTES = STARTER_DIRECTORY.parent / "routes"
@@ -77,10 +76,7 @@ class Routes:
 
     def save(self, directory: Path) -> None:
         """Write routes.safetensors and routes.json, replacing the directory in one move."""
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
         values = {site: a.detach().to("cpu", torch.float32).contiguous() for site, a in self.A.items()}
-        save_file(values, fresh / "routes.safetensors")
         facts = {
             "format": FORMAT,
             "base": self.base,
@@ -89,10 +85,9 @@ class Routes:
             "sites": list(self.A),
             "digest": self.digest,
         }
-        (fresh / "routes.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        fresh.chmod(0o755)  # mkdtemp makes it private; artifacts are shared
-        shutil.rmtree(directory, ignore_errors=True)
-        fresh.replace(directory)
+        with written_whole(directory) as fresh:
+            save_file(values, fresh / "routes.safetensors")
+            write_json(fresh / "routes.json", facts)
 
     @classmethod
     def load(cls, directory: Path, base: Base | None = None) -> Routes:

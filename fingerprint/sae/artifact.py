@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from fingerprint.lm.load import Base
 from fingerprint.provenance import Provenance
 from fingerprint.sae.autoencoder import TopKAutoencoder
 from fingerprint.sae.config import SaeConfig
+from fingerprint.storage import write_json, written_whole
 
 FORMAT = 1
 _TENSORS, _FACTS = "autoencoder.safetensors", "facts.json"
@@ -151,23 +149,3 @@ def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return facts, load_file(directory / _TENSORS)
     except (OSError, ValueError, SafetensorError) as error:
         raise SaeError(f"No readable autoencoder in {directory}: {error}. Train it again.") from error
-
-
-@contextmanager
-def written_whole(directory: Path) -> Iterator[Path]:
-    """A new directory to write to, put in place of ``directory`` at the end; nothing on an error."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
-    try:
-        yield fresh
-        fresh.chmod(0o755)  # mkdtemp makes it private; artifacts are shared
-        if directory.exists():
-            shutil.rmtree(directory)
-        fresh.replace(directory)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON in a stable order."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")

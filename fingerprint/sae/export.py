@@ -12,7 +12,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fingerprint.sae.artifact import Sae, write_json, written_whole
+from fingerprint.sae.artifact import Sae
+from fingerprint.storage import write_json, written_whole
 
 
 def export_saelens(sae: Sae, directory: Path) -> None:

@@ -98,27 +98,69 @@ def measure_rate_shift(
         SaeError: the dictionary belongs to another base. FingerprintError: nothing is marked.
         UnstableReadingError: the base against itself is not empty.
     """
-    config = config or RateShiftConfig()
-    sae.check(pair.routed.base)
-    reader = _make_reader(pair.routed, sae, passages, config)
-    states = [pair.start, pair.start, pair.end, *nulls]
+    (found,) = measure_rate_shifts([pair], sae, passages, nulls=nulls, config=config, progress=progress)
+    return found
+
+
+def measure_rate_shifts(
+    pairs: Sequence[ModelPair],
+    sae: Sae,
+    passages: Sequence[Passage],
+    *,
+    nulls: Sequence[RouteWeights] = (),
+    config: RateShiftConfig | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _of: None,
+) -> list[RateShift]:
+    """The same for several adapters of one start and budget, which share its two readings and the nulls'.
+
+    Args:
+        pairs: of one model and one start.
+
+    Raises:
+        What ``measure_rate_shift`` raises.
+    """
+    config, first = config or RateShiftConfig(), pairs[0]
+    assert all(pair.routed is first.routed and pair.start is first.start for pair in pairs)
+    sae.check(first.routed.base)
+    reader = _make_reader(first.routed, sae, passages, config)
+    states = [first.start, first.start, *(pair.end for pair in pairs), *nulls]
     read: list[_Firings] = []
     for state in states:
         read.append(reader.read(state))
         progress(len(read), len(states))
-    start, again, end, *of_nulls = read
+    start, again, *adapted = read
+    _check_stable(start, again)
+    of_nulls = [reader.pair(start, null) for null in adapted[len(pairs) :]]
+    control, _ = _compare(reader.pair(start, again), [], config)
+    beside = tuple(_leave_one_out(of_nulls, config))
+    return [
+        _report(reader, reader.pair(start, end), of_nulls, control, beside, config)
+        for end in adapted[: len(pairs)]
+    ]
+
+
+def _check_stable(start: _Firings, again: _Firings) -> None:
     if not np.array_equal(start.counts, again.counts):
         raise UnstableReadingError(
             f"Read twice, the start state fired differently in {(start.counts != again.counts).sum():,} "
             "counts that must be equal: switch nondeterministic kernels off and measure again."
         )
-    null_pairs = [reader.pair(start, null) for null in of_nulls]
-    paired = reader.pair(start, end)
-    shift, latents = _compare(paired, null_pairs, config)
-    control, _ = _compare(reader.pair(start, again), [], config)
+
+
+def _report(
+    reader: _Reader,
+    paired: PairedFirings,
+    nulls: Sequence[PairedFirings],
+    control: ShiftSummary,
+    beside: tuple[ShiftSummary, ...],
+    config: RateShiftConfig,
+) -> RateShift:
+    """One adapter's report."""
+    shift, latents = _compare(paired, nulls, config)
+    base, sae = reader.routed.base, reader.sae
     return RateShift(
-        base=pair.routed.base.name,
-        revision=pair.routed.base.revision,
+        base=base.name,
+        revision=base.revision,
         layer=sae.layer,
         dictionary=sae.digest,
         n_latents=sae.autoencoder.n_latents,
@@ -127,7 +169,7 @@ def measure_rate_shift(
         config=config,
         shift=shift,
         control=control,
-        nulls=tuple(_leave_one_out(null_pairs, config)),
+        nulls=beside,
         latents=latents,
     )
 

@@ -54,6 +54,14 @@ def as_windows(base: Base, text: Text, window_tokens: int) -> list[TokenizedPass
     return [item for item in text if isinstance(item, TokenizedPassage)]
 
 
+def digest_windows(windows: Sequence[TokenizedPassage]) -> str:
+    """SHA-256 over the tokens of windows, in order."""
+    text = hashlib.sha256()
+    for window in windows:
+        text.update(len(window).to_bytes(4, "little") + window.ids.tobytes())
+    return text.hexdigest()
+
+
 class PassageActivations:
     """Activations of every real token but the first of each window, shuffled within chunks of text.
 
@@ -91,11 +99,8 @@ class PassageActivations:
     @property
     def key(self) -> str:
         """Digest of base, block, tokens and the dials that cut the stream."""
-        text = hashlib.sha256()
-        for window in self._windows:
-            text.update(len(window).to_bytes(4, "little") + window.ids.tobytes())
         dials = (self._config.batch_tokens, self._config.shuffle_tokens, self._config.seed)
-        return digest_of([self._base.revision, self._block, text.hexdigest(), dials])
+        return digest_of([self._base.revision, self._block, digest_windows(self._windows), dials])
 
     def batches(self, first: int) -> Iterator[Float[Tensor, "n d"]]:
         """Batches from number ``first`` on, fp32 on the base's device."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from fingerprint.storage import write_json, written_whole
 from fingerprint.vpd.components import VpdError
 from fingerprint.vpd.config import VpdConfig
 from fingerprint.vpd.metrics import Metrics, SiteMetrics
@@ -27,20 +26,10 @@ _COMPONENTS, _GATES = "components.", "gates."
 
 def save_decomposition(found: Decomposition, target: Target, directory: Path) -> None:
     """Write U, V, the gating network and everything measured, replacing the directory in one move."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
-    try:
-        tensors = {name: value.cpu().contiguous() for name, value in _tensors(found).items()}
+    tensors = {name: value.cpu().contiguous() for name, value in _tensors(found).items()}
+    with written_whole(directory) as fresh:
         save_file(tensors, fresh / "vpd.safetensors")
-        text = json.dumps(_facts(found, target), indent=2, sort_keys=True)
-        (fresh / "config.json").write_text(text + "\n", encoding="utf-8")
-        fresh.chmod(0o755)  # mkdtemp makes it private; artifacts are shared
-        if directory.exists():
-            shutil.rmtree(directory)
-        fresh.replace(directory)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+        write_json(fresh / "config.json", _facts(found, target))
 
 
 def load_decomposition(directory: Path, target: Target) -> Decomposition:

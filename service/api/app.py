@@ -1,65 +1,50 @@
-"""The HTTP interface: takes a diff, asks the scoring process, returns its answer unchanged."""
+"""The HTTP interface: verifies, asks for work, and shows what the service knows. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Annotated
+from functools import cache
+from typing import Any
 
-from fastapi import FastAPI, HTTPException
-from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+import anyio
+from fastapi import FastAPI
 
-from fingerprint.report import DriftReport
-from service.api.problems import BodyLimit, install, problem
-from service.api.scoring import Request, ScoringProcess
-
-
-class ReviewRequest(BaseModel):
-    """A diff to compare with a team's code."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    repository: Annotated[str, Field(description="Name of a repository registered with `routeprint serve`.")]
-    diff: Annotated[str, Field(description="Unified diff, as `git diff` prints it.")]
+from service.api import health, jobs, resources, reviews, webhooks
+from service.api.description import TITLE, VERSION, describe
+from service.api.envelope import Envelope
+from service.api.intake import PATH
+from service.api.metrics import Metrics
+from service.api.parts import Parts
+from service.api.problems import BodyLimit, install
+from service.db.migrate import newest_version
 
 
-def create_app(scoring: ScoringProcess, repositories: Collection[str], *, max_diff_bytes: int) -> FastAPI:
-    """Build the application.
+def routed_app(*, has_webhooks: bool) -> FastAPI:
+    """The endpoints, with nothing behind them: enough to be described."""
+    app = FastAPI(title=TITLE, version=VERSION, docs_url=None, redoc_url=None)
+    for part in (resources, reviews, jobs, health):
+        app.include_router(part.router)
+    if has_webhooks:
+        app.include_router(webhooks.router)
 
-    Args:
-        scoring: started by the caller.
-        repositories: names that a review may be asked for.
-        max_diff_bytes: largest diff, in bytes of UTF-8.
-    """
-    app = FastAPI(title="Routeprint", version="1", docs_url=None, redoc_url=None)
-    # JSON may need six bytes for one (\\u0000), but diffs are mostly plain text.
-    app.add_middleware(BodyLimit, max_bytes=2 * max_diff_bytes + 4096)
+    @cache
+    def describe_once() -> dict[str, Any]:
+        return describe(app)
+
+    app.openapi = describe_once
+    return app
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """Build the application on an upgraded database."""
+    app = routed_app(has_webhooks=parts.intake is not None)
+    app.state.parts = parts
+    app.state.metrics = Metrics(parts.database)
+    app.state.schema = newest_version()
+    app.state.reviewing = anyio.CapacityLimiter(reviews.MOST_WAITING)
+    app.state.following = anyio.CapacityLimiter(jobs.MOST_STREAMS)
     install(app)
-
-    @app.get("/healthz")
-    def healthz() -> dict[str, str]:
-        """Alive: the API answers."""
-        return {"status": "alive"}
-
-    @app.get("/readyz", response_model=None)
-    def readyz() -> Response | dict[str, str]:
-        """Ready: the scoring process has loaded its profiles."""
-        if scoring.is_ready:
-            return {"status": "ready"}
-        return problem(503, "the scoring process is starting", retry_after_s=5)
-
-    @app.post("/v1/reviews", response_model=DriftReport)
-    def review(body: ReviewRequest) -> Response:
-        """Score a diff; the JSON is what ``routeprint score --format json`` prints."""
-        if body.repository not in repositories:
-            known = ", ".join(sorted(repositories))
-            raise HTTPException(404, f"no repository {body.repository!r} here; registered: {known}")
-        try:
-            size = len(body.diff.encode())
-        except UnicodeEncodeError:
-            raise HTTPException(422, "the diff holds lone surrogates; send valid UTF-8") from None
-        if size > max_diff_bytes:
-            raise HTTPException(413, f"the diff has {size:,} bytes, at most {max_diff_bytes:,} are read")
-        return Response(scoring.review(Request(body.repository, body.diff)), media_type="application/json")
-
+    larger = {} if parts.intake is None else {PATH: parts.intake.max_bytes}
+    # JSON may need six bytes for one (\\u0000), but diffs are mostly plain text.
+    app.add_middleware(BodyLimit, max_bytes=2 * parts.max_diff_bytes + 4096, larger=larger)
+    app.add_middleware(Envelope, metrics=app.state.metrics)
     return app

@@ -18,10 +18,15 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One diff to score against a registered repository's profile."""
+    """One diff to score against a registered repository's profile, or against one version of any.
+
+    Attributes:
+        profile: digest of the profile to score with; "" for the registered repository's own.
+    """
 
     repository: str
     diff: str
+    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)

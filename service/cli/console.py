@@ -143,13 +143,13 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def commits() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar of commits read."""
+def commits(what: str = "reading history") -> Iterator[Callable[[int, int], None]]:
+    """A progress bar of commits."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = notes()
     columns = (
-        TextColumn("reading history"),
+        TextColumn(what),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from fingerprint.evaluation.config import Part
 from service.cli.console import HERE, Home, Repo, find_repository, settings_for, show, stages
 
 if TYPE_CHECKING:
@@ -25,12 +26,9 @@ LeastSamples = Annotated[int | None, typer.Option(min=1, help="Hunk samples an a
 Unseen = Annotated[
     int | None, typer.Option(min=0, help="Authors left out in turn; each costs a team adapter.")
 ]
-Halves = Annotated[
-    bool | None, typer.Option("--halves/--no-halves", help="Does half of an author's commits find the other?")
-]
-OnlyAttribution = Annotated[
-    bool | None,
-    typer.Option("--only-attribution", help="Who wrote it, and nothing else: for comparing bases."),
+Skip = Annotated[
+    list[str] | None,
+    typer.Option("--skip", help=f"A part left out: {', '.join(get_args(Part))}. Repeatable."),
 ]
 TestShare = Annotated[float | None, typer.Option(min=0.05, max=0.8, help="Share of commits after the cut.")]
 
@@ -66,8 +64,7 @@ def evaluate(
     authors_min: LeastSamples = None,
     unseen: Unseen = None,
     test_share: TestShare = None,
-    halves: Halves = None,
-    only_attribution: OnlyAttribution = None,
+    skip: Skip = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="30,000 tokens an author, one null set, smaller caps.")
     ] = False,
@@ -81,8 +78,7 @@ def evaluate(
 
     chosen = {
         "tokens": tokens, "n_null_sets": null_sets, "most_authors": authors, "least_samples": authors_min,
-        "unseen_authors": unseen, "null_authors": null_authors, "halves": halves,
-        "only_attribution": only_attribution,
+        "unseen_authors": unseen, "null_authors": null_authors, "skip": _parts(skip),
     }  # fmt: skip
     config = _config(fast, {name: value for name, value in chosen.items() if value is not None})
     if test_share is not None:
@@ -101,6 +97,20 @@ def evaluate(
         show(render_transfer(transfer))
 
 
+def _parts(names: list[str] | None) -> tuple[str, ...] | None:
+    """Names of parts.
+
+    Raises:
+        typer.BadParameter: one is no part.
+    """
+    for name in names or ():
+        if name not in get_args(Part):
+            raise typer.BadParameter(
+                f"expected one of {', '.join(get_args(Part))}; saw {name!r}", param_hint="--skip"
+            )
+    return tuple(names) if names else None
+
+
 def _evaluate_one(
     repo: Path, foreign: Path | None, settings: Settings, config: EvaluationConfig, out: Path | None
 ) -> Evaluation:
@@ -108,9 +118,7 @@ def _evaluate_one(
 
     with stages() as report:
         other = None if foreign is None else find_repository(foreign)
-        found = run(repo, other, settings, config, report)
-    _keep([found], out)
-    return found
+        return run(repo, other, settings, config, report, keep=lambda so_far: _keep([so_far], out))
 
 
 def _evaluate_manifest(
@@ -125,7 +133,14 @@ def _evaluate_manifest(
     donations: list[Donation] = []
     with stages() as report:
         for one in evaluate_all(
-            read_manifest(path), folder, settings, config, only=only, report=report, donate=donations.append
+            read_manifest(path),
+            folder,
+            settings,
+            config,
+            only=only,
+            report=report,
+            donate=donations.append,
+            keep=lambda so_far: _keep([*found, so_far], out),
         ):
             found.append(one)
             _keep(found, out)
@@ -136,7 +151,7 @@ def _evaluate_manifest(
 
 
 def _keep(found: list[Evaluation], out: Path | None, transfer: Sequence[TransferRow] = ()) -> None:
-    """Write the newest result and the tables of all so far, so that a killed run loses nothing."""
+    """Write the newest result, be it whole, and the tables of all so far: a killed run loses one part."""
     from service.cli.evaluation_tables import markdown
 
     if out is None:

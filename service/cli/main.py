@@ -12,7 +12,22 @@ import typer
 from connectors import ConnectorError
 from fingerprint import FingerprintError
 from service import ServiceError
-from service.cli import demo, evaluation, history, interpretation, profiles, reviews, serving
+from service.cli import (
+    config,
+    demo,
+    dictionary,
+    evaluation,
+    github,
+    history,
+    interpretation,
+    lifecycle,
+    pairs,
+    profiles,
+    reviews,
+    serving,
+    tokens,
+    work,
+)
 from service.cli.console import ExitCode
 
 app = typer.Typer(
@@ -23,7 +38,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (history, profiles, reviews, interpretation, serving, demo, evaluation):
+for commands in (
+    history,
+    profiles,
+    reviews,
+    dictionary,
+    interpretation,
+    pairs,
+    serving,
+    work,
+    lifecycle,
+    tokens,
+    github,
+    config,
+    demo,
+    evaluation,
+):
     commands.add_to(app)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.console import HERE, Home, Repo, commits, find_repository, note, settings_for, show, stages
+from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 
 if TYPE_CHECKING:
     from fingerprint.config import ProfileConfig
@@ -145,22 +146,52 @@ def report(
     author: Annotated[
         str | None, typer.Option("--author", help="One author alone: start with your own.")
     ] = None,
-    form: FormatOption = Format.TEXT,
+    form: PageFormatOption = PageFormat.TEXT,
+    out: Out = None,
+    named: Annotated[
+        list[str] | None,
+        typer.Option("--named", help="Of the team's page: an author who agreed to be named. Repeatable."),
+    ] = None,
 ) -> None:
-    """Show what a profile rests on: commits, tokens, losses beside their nulls, lines left out by reason."""
+    """Show what a profile rests on: commits, tokens, losses beside their nulls, lines left out by reason.
+
+    As a page (--format html) also what moved, words that come back, the drift of the newest commits.
+    """
     from service.flows.ingest import load_ingested
     from service.flows.profile import load_summary
     from service.flows.team import find_author
     from service.reports.profile_summary import render, render_markdown
 
+    check_out(form, out)
     settings, repository = settings_for(home), find_repository(repo)
+    if form is PageFormat.HTML:
+        _show_page(repository, settings, author, named or [], out)
+        return
     summary = load_summary(repository, settings)
     if author is not None:
         summary = summary.only(find_author(load_ingested(repository, settings).authors, author).key)
-    if form is Format.JSON:
+    if form is PageFormat.JSON:
         show(summary.model_dump_json(indent=2) + "\n")
     else:
-        show(render_markdown(summary) if form is Format.MARKDOWN else render(summary))
+        show(render_markdown(summary) if form is PageFormat.MARKDOWN else render(summary))
+
+
+def _show_page(
+    repository: Path, settings: Settings, author: str | None, named: list[str], out: Path | None
+) -> None:
+    """One author's page, or the team's."""
+    if author is not None:
+        from service.flows.author_page import author_report
+        from service.reports.pages.author import author_page
+
+        show_page(author_page(author_report(repository, settings, author)), out)
+        return
+    from service.flows.team_page import team_report
+    from service.reports.pages.team import team_page
+
+    options = ["--repo", str(repository), *(word for name in named for word in ("--named", name))]
+    found = team_report(repository, settings, named, reproducing("report", options, out))
+    show_page(team_page(found), out)
 
 
 def shift(

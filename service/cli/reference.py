@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from service.repository_config import SCHEMA_FILE, schema_text
 from service.settings import Settings
 
 PLACE = Path(__file__).with_name("README.md")
@@ -67,8 +68,9 @@ def _read_settings() -> Iterator[tuple[str, str, str]]:
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the page, and the schema of a repository's own configuration."""
     PLACE.write_text(render_reference(), encoding="utf-8")
+    SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.console import HERE, ExitCode, Home, Repo, find_repository, settings_for, show
+from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 from service.cli.profiles import Format, FormatOption
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ Hunks = Annotated[int, typer.Option("--hunks", min=0, help="Hunks shown.")]
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (score, explain):
+    for command in (score, explain, backtest):
         app.command()(command)
 
 
@@ -46,13 +48,14 @@ def score(
     diff: Diff = None,
     range_: Range = None,
     staged: Staged = False,
-    form: FormatOption = Format.TEXT,
+    form: PageFormatOption = PageFormat.TEXT,
+    out: Out = None,
     fail_on: Fail = None,
     hunks: Hunks = 5,
 ) -> None:
     """Say whether a diff routes through the model as this team's code does."""
-    report = _review(repo, home, diff, range_, staged=staged)
-    _show(report, form, hunks, is_expert=False)
+    asked = _Asked(repo, home, diff, range_, staged)
+    report = _answer(asked, form, out, hunks, is_expert=False)
     _end(report, fail_on)
 
 
@@ -62,24 +65,104 @@ def explain(
     diff: Diff = None,
     range_: Range = None,
     staged: Staged = False,
-    form: FormatOption = Format.TEXT,
+    form: PageFormatOption = PageFormat.TEXT,
+    out: Out = None,
     fail_on: Fail = None,
     hunks: Hunks = 5,
 ) -> None:
     """Score a diff and show the expert view: sites, completeness, context shares, provenance."""
-    report = _review(repo, home, diff, range_, staged=staged)
-    _show(report, form, hunks, is_expert=True)
+    asked = _Asked(repo, home, diff, range_, staged)
+    report = _answer(asked, form, out, hunks, is_expert=True)
     _end(report, fail_on)
 
 
-def _review(
-    repo: Path, home: Path | None, diff: str | None, range_: str | None, *, staged: bool
-) -> DriftReport:
-    from service.flows.review import review_patches
+def backtest(
+    repo: Repo = HERE,
+    home: Home = None,
+    last: Annotated[int, typer.Option("--last", min=1, help="Merged changes looked at, newest first.")] = 200,
+    limit: Annotated[
+        float | None,
+        typer.Option("--limit", min=0.001, max=0.999, help="Largest acceptable false-alarm rate."),
+    ] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Score what was merged, and say whether a check may be allowed to fail.
+
+    Everything merged was accepted by people, so whatever is flagged is a false alarm. Changes are steps of
+    the branch that is checked out, along first parents: merges, squashes and plain commits.
+    """
+    import dataclasses
+    import json
+
+    from service.cli.console import commits
+    from service.flows.backtest import local_changes, reviewing, run_backtest
+    from service.flows.review import load_reviewer
+    from service.reports.backtest import render_backtest
 
     settings, repository = settings_for(home), find_repository(repo)
-    patches = _read(repository, settings, diff, range_, staged=staged)
-    return review_patches(repository, patches, settings)
+    review = reviewing(load_reviewer(repository, settings))
+    with commits("scoring merged changes") as report:
+        found = run_backtest(
+            local_changes(repository, last), review, limit or settings.gate_false_alarms,
+            lambda n_done: report(n_done, last),
+        )  # fmt: skip
+    facts = {**dataclasses.asdict(found), "rate": found.rate, "is_passed": found.is_passed}
+    show(json.dumps(facts, indent=2) + "\n" if form is Format.JSON else render_backtest(found))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The diff that the options name, and where its profile lies."""
+
+    repo: Path
+    home: Path | None
+    diff: str | None
+    range_: str | None
+    staged: bool
+
+    @property
+    def subject(self) -> str:
+        """The diff in words."""
+        if self.range_ is not None:
+            return self.range_
+        if self.staged:
+            return "what is staged"
+        return "a diff from standard input" if self.diff == "-" else Path(self.diff or "").name
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """As they were given."""
+        named = {"--repo": str(self.repo), "--home": self.home, "--diff": self.diff, "--range": self.range_}
+        given = [word for name, value in named.items() if value is not None for word in (name, str(value))]
+        return (*given, "--staged") if self.staged else tuple(given)
+
+
+def _answer(asked: _Asked, form: PageFormat, out: Path | None, hunks: int, *, is_expert: bool) -> DriftReport:
+    """Score the diff and show the answer."""
+    check_out(form, out)
+    settings, repository = settings_for(asked.home), find_repository(asked.repo)
+    patches = _read(repository, settings, asked.diff, asked.range_, staged=asked.staged)
+    if form is PageFormat.HTML:
+        return _show_review(asked, repository, patches, out, is_expert=is_expert)
+    from service.flows.review import review_patches
+
+    report = review_patches(repository, patches, settings)
+    _show(report, form, hunks, is_expert=is_expert)
+    return report
+
+
+def _show_review(
+    asked: _Asked, repository: Path, patches: tuple[FilePatch, ...], out: Path | None, *, is_expert: bool
+) -> DriftReport:
+    from service.flows.review_page import review_for_page
+    from service.reports.pages.review import review_page
+
+    command = reproducing("explain" if is_expert else "score", asked.options, out)
+    review = review_for_page(
+        repository, patches, settings_for(asked.home), subject=asked.subject, command=command
+    )
+    show_page(review_page(replace(review, is_expert=is_expert)), out)
+    return review.report
 
 
 def _read(
@@ -120,12 +203,12 @@ def _read_text(diff: str, most_bytes: int) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _show(report: DriftReport, form: Format, hunks: int, *, is_expert: bool) -> None:
+def _show(report: DriftReport, form: PageFormat, hunks: int, *, is_expert: bool) -> None:
     from service.reports import machine, markdown, terminal
 
-    if form is Format.JSON:
+    if form is PageFormat.JSON:
         show(machine.render(report))
-    elif form is Format.MARKDOWN:
+    elif form is PageFormat.MARKDOWN:
         show(markdown.render(report, n_hunks=hunks, is_expert=is_expert))
     else:
         show(terminal.render(report, n_hunks=hunks, is_expert=is_expert))

@@ -16,10 +16,12 @@ from sqlmodel.sql.sqltypes import AutoString
 
 from service.db.columns import BIG, Utc
 from service.db.session import Database, DatabaseError
-from service.db.tables import METADATA
+from service.db.tables import Row
 
 _PLACE = Path(__file__).with_name("migrations")
 _WAIT_S = 300.0
+METADATA = Row.metadata
+"""Every table: `service.db.tables` has been imported here."""
 
 
 def newest_version() -> str:

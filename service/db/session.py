@@ -108,15 +108,20 @@ class Database:
 
     @contextmanager
     def _hold_advisory(self, name: str, timeout_s: float) -> Iterator[None]:
+        """The session's lock, outside any transaction: an index that is built meanwhile waits for those."""
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-        with self.engine.connect() as connection:
-            connection.execute(sa.text(f"SET LOCAL lock_timeout = {round(timeout_s * 1000)}"))
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.text(f"SET lock_timeout = {round(timeout_s * 1000)}"))
             try:
-                # of the transaction: it ends with the block, the connection or the process
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+                connection.execute(sa.select(sa.func.pg_advisory_lock(number)))
             except OperationalError as error:
                 raise LockedError(f"{name} was held by another worker for {timeout_s:g} s") from error
-            yield
+            finally:
+                connection.execute(sa.text("RESET lock_timeout"))
+            try:
+                yield
+            finally:
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(number)))
 
     @contextmanager
     def _hold_file(self, name: str, timeout_s: float) -> Iterator[None]:
@@ -153,10 +158,10 @@ def connect(settings: Settings) -> Database:
     url = make_url(database_url(settings))
     if url.get_backend_name() == "sqlite":
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+        engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
         _follow_sqlite(engine)
     else:
-        engine = sa.create_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True)
+        engine = sa.create_engine(url, pool_size=5, max_overflow=10, pool_pre_ping=True, hide_parameters=True)
     try:
         with engine.connect():
             pass

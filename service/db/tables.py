@@ -6,38 +6,15 @@ delivery keeps its body until it is done, a review points to its report's artifa
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import declared_attr
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
 from service.db import states
 from service.db.columns import belongs_to, document, id_at_github, in_state, moment, own_id
-
-METADATA = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-"""All tables. Constraints have names, because a migration on SQLite can only drop what has one."""
-
-
-class Row(SQLModel):
-    """What every table shares: where it is registered, and a name made from its class's."""
-
-    metadata = METADATA
-
-    @declared_attr.directive
-    @classmethod
-    def __tablename__(cls) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - as SQLModel itself does
-        """``PullRequest`` is kept in ``pull_request``."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+from service.db.row import Row
 
 
 def _unique(*columns: str) -> tuple[sa.UniqueConstraint]:
@@ -97,7 +74,19 @@ class Team(Row, table=True):
     name: str = ""
     paths: list[str] = document(list)
     with_agents: bool = False
+    waiting: str = ""  # why there is no signature yet: "about 40 more commits until scoring"
+    waiting_head: str = ""  # the commit at which that was found
     created_at: datetime = moment()
+
+
+class Forgotten(Row, table=True):
+    """Whose code is never learned from again, as a digest: the name itself has been forgotten."""
+
+    __table_args__ = _unique("repository_id", "digest")
+    id: int | None = own_id()
+    repository_id: int = belongs_to("repository")
+    digest: str
+    at: datetime = moment()
 
 
 class Delivery(Row, table=True):
@@ -207,6 +196,7 @@ class Review(Row, table=True):
     config_hash: str = ""
     run: int = 0  # counts "Re-score": a new answer to the same question gets a new check run
     external_id: str = Field(unique=True)
+    asked: int = 0  # counts its jobs: one that was superseded or failed may be asked again
     job_id: str = Field(default="", index=True)
     status: states.ReviewStatus = in_state(states.ReviewStatus.QUEUED)
     verdict: str = ""
@@ -413,7 +403,7 @@ class ApiToken(Row, table=True):
     name: str
     digest: str = Field(unique=True)
     role: states.Role = in_state(states.Role.MEMBER)
-    subject: str = ""  # the author key that a "self" token speaks for
+    subject: str = ""  # whom a "self" token speaks for: repository's number and author's key
     created_by: str = ""
     created_at: datetime = moment()
     expires_at: datetime | None = moment(nullable=True)

@@ -12,7 +12,7 @@ from fingerprint.attribution.report import AttributionBundle, Transplant
 from service.artifacts import read_json, write_json
 from service.flows.decomposition import has_dictionary, load_dictionary
 from service.flows.opened import OpenedProfile
-from service.flows.readings import spread_passages
+from service.flows.passages import spread_passages
 from service.flows.training import Stage
 
 if TYPE_CHECKING:

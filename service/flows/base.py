@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fingerprint.passage import Passage
-from fingerprint.provenance import digest_of
+from fingerprint.provenance import CODE_VERSION, digest_of
 from service.artifacts import ArtifactStore
 from service.settings import Settings
 
@@ -22,6 +22,17 @@ RANDOM_RANK = 16
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 """Options of glibc's mallopt(3)."""
 _MOMENT_TOKENS = 30_000
+
+
+def base_identity(name: str, revision: str | None) -> str:
+    """Whether a base is still the one it was, told without loading it.
+
+    The embedded base changes with the package, a hub's with its pinned commit, a directory's with its files.
+    To be wrong is cheap: what is learned again from the same base is found, not trained.
+    """
+    files = sorted(Path(name).glob("*.safetensors"))
+    stamps = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    return digest_of(["base", name, revision, CODE_VERSION, stamps])
 
 
 def load_routed(settings: Settings, name: str, revision: str | None, scale: float) -> RoutedModel:

@@ -72,14 +72,14 @@ def train_dictionary(
 
     def write(directory: Path) -> None:
         found = decompose_weights(
-            base, sites, corpora, held_out, config, checkpoint=_checkpoint(bench, digest),
+            base, sites, corpora, held_out, config, checkpoint=bench.store.begin_checkpoint(digest),
             progress=_told(bench, "dictionary of the base"),
         )  # fmt: skip
         target = weights_target(base, sites, taps=found.gates.taps)
         save_decomposition(found, target, directory / "vpd")
 
-    bench.make("dictionary", digest, "dictionary of the base", write)
-    bench.store.drop_checkpoint(digest)
+    bench.make("decomposition", digest, "dictionary of the base", write)
+    bench.store.drop_checkpoints(digest)
     assert bench.record is not None
     bench.record.point(_DICTIONARY + base.revision, digest)
     return load_dictionary(opened).summary()
@@ -109,7 +109,7 @@ def load_dictionary(opened: OpenedProfile) -> SharedDictionary:
             f"no dictionary of the base {base.name!r} at {base.revision[:12]}: {what}; run "
             f"`routeprint decompose train --repo {record.repository}`"
         )
-    return SharedDictionary.load(opened.bench.store.require("dictionary", digest) / "vpd", opened.routed)
+    return SharedDictionary.load(opened.bench.store.require("decomposition", digest) / "vpd", opened.routed)
 
 
 # ------------------------------------------------------------------------------------------ the edits
@@ -210,12 +210,12 @@ class _EditRun:
         def write(directory: Path) -> None:
             found = decompose_edit(
                 bench.routed, adapter.state, self.corpora, self.held_out, config,
-                checkpoint=_checkpoint(bench, digest), progress=_told(bench, f"edit of {name}"),
+                checkpoint=bench.store.begin_checkpoint(digest), progress=_told(bench, f"edit of {name}"),
             )  # fmt: skip
             save_decomposition(found, target, directory / "vpd")
 
         place = bench.make("edit", digest, f"edit of {name}", write)
-        bench.store.drop_checkpoint(digest)
+        bench.store.drop_checkpoints(digest)
         return load_decomposition(place / "vpd", target)
 
 
@@ -280,13 +280,6 @@ def _shared(team: Sequence[Passage], foreign: Sequence[Passage]) -> list[tuple[f
 
 def _digests(corpora: Sequence[tuple[float, Sequence[Passage]]], held_out: Sequence[Passage]) -> list[str]:
     return [Corpus(tuple(text)).digest for _, text in corpora] + [Corpus(tuple(held_out)).digest]
-
-
-def _checkpoint(bench: Bench, digest: str) -> Path:
-    """Where an unfinished decomposition goes on from."""
-    place = bench.store.checkpoint(digest)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    return place
 
 
 def _told(bench: Bench, name: str) -> Callable[[VpdProgress], None]:

@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from connectors.git.history import HistoryState, HistoryStream, read_history
 from connectors.identity.author import Author
 from connectors.ledger import Ledger
 from fingerprint.provenance import digest_of
+from fingerprint.storage import write_json
 from service import ServiceError
-from service.artifacts import ArtifactError, ArtifactStore, read_json, write_json
+from service.artifacts import ArtifactError, ArtifactStore, read_json
 from service.settings import Settings
 
 FORMAT = 1
@@ -151,13 +152,15 @@ class Ingested:
 
 def ingest(
     repository: Path, settings: Settings, progress: Progress | None = None, *,
-    skip_missing: bool = False, rev: str = "HEAD",
+    skip_missing: bool = False, rev: str = "HEAD", replacing: Mapping[str, str] | None = None,
 ) -> Ingested:  # fmt: skip
     """Read what is new in a repository's history and store it.
 
     Args:
         rev: where the walk starts.
         skip_missing: read on without files whose objects are missing; they are counted in the ledger.
+        replacing: squash commit -> head of its pull request, as ``connectors.github.merges.squashes`` finds
+            them. Look before reading: a squash that was read as it is stays so.
 
     Raises:
         ConnectorError: not a repository, empty, or git failed.
@@ -165,7 +168,7 @@ def ingest(
     store = contribution_store(repository, settings)
     with store.held():
         state = store.read_state()
-        read = _Reading(repository, store, progress, skip_missing, rev)
+        read = _Reading(repository, store, progress, skip_missing, rev, replacing or {})
         try:
             return read.on_from(state)
         except RewrittenHistoryError:
@@ -204,6 +207,7 @@ class _Reading:
     progress: Progress | None
     skip_missing: bool
     rev: str
+    replacing: Mapping[str, str]
 
     def on_from(self, state: dict[str, Any] | None) -> Ingested:
         """Read what came after ``state``."""
@@ -214,6 +218,7 @@ class _Reading:
             rev=self.rev,
             progress=lambda n_commits: self._tell(n_commits, stream.n_expected),
             on_missing="skip" if self.skip_missing else "raise",
+            replacing=self.replacing,
         )
         parts = [] if state is None else list(state["parts"])
         part = self.store.append(stream, len(parts) + 1)

@@ -11,9 +11,9 @@ from fingerprint.config import ProfileConfig
 from fingerprint.passage import Passage
 from service import ServiceError
 from service.artifacts import read_json
+from service.flows.passages import spread_passages
 from service.flows.plan import Plan, prepare
 from service.flows.profile import NotProfiledError, find_profile
-from service.flows.readings import spread_passages
 from service.flows.team import TeamChoice, find_author
 from service.flows.training import Bench, Progress
 from service.settings import Settings

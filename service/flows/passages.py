@@ -82,3 +82,9 @@ def _near_changes(lines: Sequence[str]) -> list[bool]:
             distance = 0 if not lines[position].startswith(" ") else distance + 1
             is_near[position] = is_near[position] or distance <= CONTEXT_LINES
     return is_near
+
+
+def spread_passages(passages: tuple[Passage, ...], n_tokens: int) -> list[Passage]:
+    """Every k-th passage, so that about n_tokens are read (four characters a token)."""
+    total = sum(len(passage.marked) for passage in passages) / 4
+    return list(passages[:: max(1, round(total / n_tokens))])

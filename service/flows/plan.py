@@ -22,7 +22,11 @@ _FOREIGN_SHARES = (0.72, 0.08, 0.2)
 
 
 class TooLittleHistoryError(ServiceError):
-    """A team has too few commits to calibrate on; the message says how many more are needed."""
+    """A team has too few commits to calibrate on; ``more`` is about how many are missing."""
+
+    def __init__(self, message: str, more: int) -> None:
+        super().__init__(message)
+        self.more = more
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,9 @@ class Plan:
 
 
 def prepare(
-    repository: Path, settings: Settings, config: ProfileConfig, choice: TeamChoice | None, report: Progress
-) -> tuple[Bench, Plan]:
+    repository: Path, settings: Settings, config: ProfileConfig, choice: TeamChoice | None, report: Progress,
+    consenting: frozenset[str] | None = None,
+) -> tuple[Bench, Plan]:  # fmt: skip
     """Read the team's code, cut it by time, load the base: all that precedes training."""
     from fingerprint.routing.team import slice_team
     from service.flows.base import load_routed
@@ -68,7 +73,7 @@ def prepare(
     report(Stage("load the base", 0, None))
     routed = load_routed(settings, config.base, config.revision, config.adapter.scale)
     store = ArtifactStore(settings.home)
-    bench = Bench(routed, store, store.record(repository), config, report, settings)
+    bench = Bench(routed, store, store.record(repository), config, report, settings, consenting)
     return bench, Plan(ingested, enrolled, slices, foreign, choice)
 
 
@@ -90,7 +95,8 @@ def check_history(slices: Slices, config: ProfileConfig) -> None:
             more = round((needed[name] - have) / share) + 1
             raise TooLittleHistoryError(
                 f"too little history: {have} usable commits in the {name} slice, {needed[name]} are needed: "
-                f"about {more} more commits of the team's own code; add paths or authors, or wait"
+                f"about {more} more commits of the team's own code; add paths or authors, or wait",
+                more,
             )
 
 

@@ -6,15 +6,16 @@ signatures -> profile. Every arrow ends in an artifact, so that a second run loo
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus
 from fingerprint.provenance import digest_of
+from fingerprint.storage import write_json
 from service import ServiceError
-from service.artifacts import ArtifactStore, read_json, write_json
+from service.artifacts import ArtifactStore, read_json
 from service.flows.plan import Plan, prepare
 from service.flows.signatures import load_team_signature, save_signature
 from service.flows.team import TeamChoice
@@ -44,7 +45,32 @@ def profile(
     Raises:
         NotIngestedError, TooLittleHistoryError, InsufficientCodeError: what to do is in the message.
     """
-    bench, plan = prepare(repository, settings, config, choice, report)
+    made = make_profile(repository, settings, config, choice=choice, report=report)
+    ArtifactStore(settings.home).record(repository).point("profile", made.digest)
+    return made.summary
+
+
+@dataclass(frozen=True)
+class MadeProfile:
+    """A profile by its digest, and its signatures. ``commit``: the newest one learned from."""
+
+    digest: str
+    signature: str
+    authors: dict[str, str]
+    summary: ProfileSummary
+    commit: str
+
+
+def make_profile(
+    repository: Path, settings: Settings, config: ProfileConfig, *, choice: TeamChoice | None = None,
+    report: Progress = lambda _: None, consenting: frozenset[str] | None = None,
+) -> MadeProfile:  # fmt: skip
+    """Make (or find) a profile without letting it be the repository's current one; errors as above.
+
+    Args:
+        consenting: authors who may have a signature of their own; None: everybody with enough code.
+    """
+    bench, plan = prepare(repository, settings, config, choice, report, consenting)
     trained = train_all(bench, plan.slices, ForeignSlices(plan.foreign.train, plan.foreign.dev))
     signature_digest = _make_team_signature(bench, plan, trained)
     from service.flows.readings import make_author_signatures, measure_losses
@@ -56,8 +82,10 @@ def profile(
     summary = summarise(
         repository, plan, trained, losses, signature=signature, digest=signature_digest, config=config
     )
-    _keep(bench, plan, trained, signature_digest, authors, summary)
-    return summary
+    digest = _keep(bench, plan, trained, signature_digest, authors, summary)
+    passages = plan.enrolled.corpus.passages
+    newest = max(passages, key=lambda passage: passage.written_at).group if passages else ""
+    return MadeProfile(digest, signature_digest, authors, summary, newest)
 
 
 def _make_team_signature(bench: Bench, plan: Plan, trained: Trained) -> str:
@@ -94,12 +122,12 @@ def _keep(
     signature: str,
     authors: dict[str, str],
     summary: ProfileSummary,
-) -> None:
-    """Store the profile and point to it."""
+) -> str:
+    """Store the profile; returns its digest."""
     from fingerprint.drift.team_lines import TeamLines
 
     facts = {
-        "format": FORMAT, "config": bench.config.model_dump(mode="json"), "choice": asdict(plan.choice),
+        "format": FORMAT, "config": bench.config.model_dump(mode="json"), "choice": plan.choice.facts(),
         "signature": signature, "adapters": trained.digests, "author_signatures": authors,
         "null_source": plan.foreign.name, "summary": summary.model_dump(mode="json"),
     }  # fmt: skip
@@ -110,8 +138,7 @@ def _keep(
         TeamLines.of(plan.slices.train).save(directory / "team-lines.jsonl")
 
     bench.make("profile", digest, "profile", write)
-    assert bench.record is not None, "only a second process works without a record"
-    bench.record.point("profile", digest)
+    return digest
 
 
 # ------------------------------------------------------------------------------------------- loading
@@ -157,11 +184,17 @@ def load_profile(repository: Path, settings: Settings) -> LoadedProfile:
     Raises:
         NotProfiledError: there is none. ArtifactError, FingerprintError: it cannot be used.
     """
+    digest, _ = find_profile(repository, settings)
+    return load_profile_version(digest, settings)
+
+
+def load_profile_version(digest: str, settings: Settings) -> LoadedProfile:
+    """Load a profile by its digest, current or not, with its base; errors as above."""
     from fingerprint.adapters.adapter import Adapter
     from fingerprint.drift.team_lines import TeamLines
     from service.flows.base import load_routed
 
-    digest, place = find_profile(repository, settings)
+    place = ArtifactStore(settings.home).require("profile", digest)
     facts = read_json(place / "profile.json")
     config = ProfileConfig.model_validate(facts["config"])
     store, adapters = ArtifactStore(settings.home), facts["adapters"]

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fingerprint.passage import Corpus, Passage
-from service.artifacts import read_arrays, read_json, write_arrays, write_json
+from fingerprint.passage import Corpus
+from fingerprint.storage import write_json
+from service.artifacts import read_arrays, read_json, write_arrays
+from service.flows.passages import spread_passages
 from service.flows.signatures import save_signature
 from service.flows.training import Bench, Slices, Trained
 
@@ -105,9 +107,3 @@ def _make_author_signature(bench: Bench, slices: Slices, trained: Trained, autho
 
     bench.make("author-signature", digest, f"signature of {author}", write)
     return digest
-
-
-def spread_passages(passages: tuple[Passage, ...], n_tokens: int) -> list[Passage]:
-    """Every k-th passage, so that about n_tokens are read (four characters a token)."""
-    total = sum(len(passage.marked) for passage in passages) / 4
-    return list(passages[:: max(1, round(total / n_tokens))])

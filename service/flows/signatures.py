@@ -8,7 +8,8 @@ from typing import Any
 
 from fingerprint.provenance import Provenance
 from fingerprint.signature import FORMAT, RoutingSignature, TeamSignature
-from service.artifacts import ArtifactError, read_arrays, read_json, write_arrays, write_json
+from fingerprint.storage import write_json
+from service.artifacts import ArtifactError, read_arrays, read_json, write_arrays
 
 
 def save_signature(signature: RoutingSignature | TeamSignature, directory: Path) -> None:

@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from connectors.contribution import Contribution
-from connectors.identity.author import Author, AuthorKind, Label
+from connectors.identity.author import Author, AuthorKind, Label, forgotten_digest
 from fingerprint.passage import Corpus
 from service import ServiceError
 from service.flows.passages import corpus_of
@@ -26,11 +27,18 @@ class TeamChoice:
         paths: shell patterns over whole paths ("src/*" takes everything below src); any may fit.
         authors: author keys; empty for everybody.
         with_agents: enrol commits that declare an agent.
+        forgotten: digests of the keys of authors who asked to be forgotten: their code is left out.
     """
 
     paths: tuple[str, ...] = ()
     authors: tuple[str, ...] = ()
     with_agents: bool = False
+    forgotten: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TeamChoice:
+        """The choice that a stored profile was made with."""
+        return cls(tuple(value["paths"]), tuple(value["authors"]), bool(value["with_agents"]))
 
     def describe(self) -> str:
         """The team in words."""
@@ -39,8 +47,17 @@ class TeamChoice:
         agents = "agents enrolled" if self.with_agents else "declared agents left out"
         return f"{where}, {who}, {agents}"
 
+    def facts(self) -> dict[str, object]:
+        """As JSON, for the record; of the forgotten only how many they are."""
+        facts: dict[str, object] = {
+            "paths": list(self.paths), "authors": list(self.authors), "with_agents": self.with_agents,
+        }  # fmt: skip
+        return facts | ({"n_forgotten": len(self.forgotten)} if self.forgotten else {})
+
     def why_not(self, contribution: Contribution, kind: AuthorKind) -> str:
         """Why a contribution is not the team's; "" when it is."""
+        if self.forgotten and forgotten_digest(contribution.author) in self.forgotten:
+            return "by somebody who asked to be forgotten"
         if self.authors and contribution.author not in self.authors:
             return "not among the chosen authors"
         if self.paths and not any(fnmatchcase(contribution.path, pattern) for pattern in self.paths):

@@ -6,6 +6,8 @@ A killed training leaves a checkpoint under the artifact's digest and goes on fr
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,6 +86,8 @@ class Bench:
     Attributes:
         routed: the base over its routes. record: of the profiled repository; None lists nothing.
         config: every dial. settings: with them, a second process may train the nulls.
+        consenting: authors who may have an adapter of their own; None: everybody with enough code, for
+            whoever profiles on a machine of their own.
     """
 
     routed: RoutedModel
@@ -92,6 +96,7 @@ class Bench:
     config: ProfileConfig
     report: Progress
     settings: Settings | None = None
+    consenting: frozenset[str] | None = None
 
     def digest(self, what: str, **facts: Any) -> str:
         """Content address of a step's result."""
@@ -125,10 +130,10 @@ class Bench:
             self.report(Stage(name, state.step, state.steps, state.tokens_per_second, state.seconds_left))
 
         def write(directory: Path) -> None:
-            train(self.store.checkpoint(digest), progress).save(directory)
+            train(self.store.begin_checkpoint(digest), progress).save(directory)
 
         place = self.make("adapter", digest, name, write)
-        self.store.drop_checkpoint(digest)
+        self.store.drop_checkpoints(digest)
         return Adapter.load(place, self.routed.routes)
 
     def counter(self, name: str, total: float) -> Callable[[int], None]:
@@ -263,7 +268,9 @@ def nulls_beside(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Iterat
         yield
         return
     spawn = multiprocessing.get_context("spawn")
-    beside = spawn.Process(target=_fill_store, args=(settings, bench.config, slices, foreign), daemon=True)
+    beside = spawn.Process(
+        target=_fill_store, args=(settings, bench.config, slices, foreign, bench.consenting), daemon=True
+    )
     beside.start()
     try:
         yield
@@ -273,14 +280,33 @@ def nulls_beside(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Iterat
         beside.kill()
 
 
-def _fill_store(settings: Settings, config: ProfileConfig, slices: Slices, foreign: ForeignSlices) -> None:
+def _fill_store(
+    settings: Settings,
+    config: ProfileConfig,
+    slices: Slices,
+    foreign: ForeignSlices,
+    consenting: frozenset[str] | None,
+) -> None:
     """The second process: find the team that the first one stored, and train the nulls."""
     from service.flows.base import load_routed
 
+    _end_with_parent()
     routed = load_routed(settings, config.base, config.revision, config.adapter.scale)
-    bench = Bench(routed, ArtifactStore(settings.home), None, config, lambda _: None)
+    bench = Bench(routed, ArtifactStore(settings.home), None, config, lambda _: None, None, consenting)
     digests: dict[str, str] = {}
     train_nulls(bench, slices, foreign, train_own_team(bench, slices, digests), digests)
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot stop its children: let this process see for itself that it is an orphan."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 def _train_shared(
@@ -313,6 +339,8 @@ def _train_reference(
     from fingerprint.adapters.population import count_population
 
     count = count_population(bench.routed, slices.train, bench.config.adapter)
+    if bench.consenting is not None:
+        count = replace(count, enrolled=tuple(a for a in count.enrolled if a in bench.consenting))
     if not count.enrolled:
         return None, count
     return _train_shared(bench, slices.train, slices.dev, digests, "reference", count.budget), count

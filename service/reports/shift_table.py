@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fingerprint.labels.label import visible_token
 from fingerprint.report import ShiftTable
 from service.reports.escape import code, prose, visible
 from service.reports.wording import probability
@@ -18,7 +19,7 @@ def render(table: ShiftTable) -> RenderableType:
     for column in table.columns:
         grid.add_column(Text(visible(column)), justify="right")
     for row in table.rows:
-        token = Text(_token(row.text), style="cyan")
+        token = Text(visible(visible_token(row.text)), style="cyan")
         grid.add_row(token, *(probability(value) for value in row.probabilities))
     grid.add_row(Text("KL, nats", style="dim"), *(f"{value:.3f}" for value in table.kl_nats))
     return Group(Text.assemble(("after ", "dim"), visible(table.prompt)), grid)
@@ -30,11 +31,6 @@ def render_markdown(table: ShiftTable) -> str:
     lines.append(f"|---|{'---:|' * len(table.columns)}")
     for row in table.rows:
         values = " | ".join(map(probability, row.probabilities))
-        lines.append(f"| {code(_token(row.text), in_table=True)} | {values} |")
+        lines.append(f"| {code(visible_token(row.text), in_table=True)} | {values} |")
     lines.append(f"| KL, nats | {' | '.join(f'{value:.3f}' for value in table.kl_nats)} |")
     return "\n".join(lines) + "\n"
-
-
-def _token(text: str) -> str:
-    """A token with its spaces and line ends made visible."""
-    return visible(text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "·"))

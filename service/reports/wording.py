@@ -17,14 +17,19 @@ def verdict_line(report: DriftReport) -> str:
     )
 
 
-def _standing(evidence: Evidence) -> str:
-    """Where the diff stands among the calibration commits.
+def standing_share(evidence: Evidence) -> float:
+    """Share of the calibration commits that drift less than the diff.
 
     A split-conformal p-value is (1 + number at least as large) / (n + 1), so the share of commits
     that drift less is (n + 1)(1 - p) / n.
     """
     n = evidence.n_calibration
-    share = min(1.0, max(0.0, (n + 1) * (1 - evidence.p_value) / n)) if n else 0.0
+    return min(1.0, max(0.0, (n + 1) * (1 - evidence.p_value) / n)) if n else 0.0
+
+
+def _standing(evidence: Evidence) -> str:
+    """Where the diff stands among the calibration commits."""
+    n, share = evidence.n_calibration, standing_share(evidence)
     what = f"of this team's last {n} {'' if evidence.cell == 'all' else evidence.cell + ' '}commits"
     if share >= 1:
         return f"drifts more than all {what}"
@@ -142,3 +147,50 @@ def percent(share: float) -> str:
 def plural(count: int, noun: str) -> str:
     """``1 line``, ``2 lines``."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+# --------------------------------------------------------------------------- on a pull request
+
+STANDS_OUT = (
+    0.9  # a hunk is counted in a title when it drifts more than this share of the calibration commits
+)
+
+
+def check_title(report: DriftReport, *, is_accepted: bool = False) -> str:
+    """The title of a check: what a person sees in the list of checks."""
+    if report.verdict is Verdict.NOT_SCORED or report.evidence is None:
+        return f"NOT SCORED: {report.reason or 'no reason was given'}"
+    percentile = f"p{int(standing_share(report.evidence) * 100 + 1e-9)}"
+    if report.verdict is Verdict.TYPICAL:
+        return f"Typical for this team · {percentile} (n = {plural(report.evidence.n_calibration, 'commit')})"
+    n_out, n_all = sum(hunk.percentile > STANDS_OUT for hunk in report.hunks), len(report.hunks)
+    where = f"in {n_out} of {plural(n_all, 'hunk')}" if n_out else f"over {plural(n_all, 'hunk')} together"
+    return f"{'Accepted as intended · unusual' if is_accepted else 'Unusual'} · {percentile} {where}"
+
+
+def change_sentence(report: DriftReport, *, is_accepted: bool = False) -> str:
+    """What a verdict means, in one sentence about the code."""
+    if report.verdict is Verdict.NOT_SCORED:
+        return "This change was not scored, so nothing is said about it."
+    if report.verdict is Verdict.TYPICAL:
+        return "This change routes through the model as this repository's code usually does."
+    sentence = "This change routes through the model differently from this repository's usual code"
+    return f"{sentence}; that was accepted as intended." if is_accepted else f"{sentence}."
+
+
+def score_rows(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """Score, null and threshold: what stands beside a verdict on a pull request."""
+    null = evidence.null_p_value
+    control = "no adapter" if null is None else f"{p_value(null)} with an adapter"
+    drift = f"drift {evidence.score:.2f}, alarm from {evidence.threshold:.2f}"
+    return (
+        ("score", f"{_standing(evidence)} ({p_value(evidence.p_value)})"),
+        ("null", f"{control} of other people's code"),
+        ("threshold", f"{drift}; {_alarms(evidence)}"),
+    )
+
+
+def _alarms(evidence: Evidence) -> str:
+    if evidence.realised_false_alarms is None:
+        return "false alarms not measured yet"
+    return f"{percent(evidence.realised_false_alarms)} of {evidence.n_held_out} held-out commits were flagged"

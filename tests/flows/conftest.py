@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import random
 import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from fingerprint.config import AdapterConfig, DriftConfig, ProfileConfig
+from service.settings import Settings
 
 N_COMMITS = 120
 PEOPLE = {
@@ -69,3 +74,60 @@ def small_config(tiny_base_dir: Path) -> ProfileConfig:
         power_sizes=(60, 120),
     )
     return ProfileConfig(base=str(tiny_base_dir), adapter=adapter, drift=drift)
+
+
+@pytest.fixture(scope="session")
+def profiled_home(
+    tmp_path_factory: pytest.TempPathFactory, small_repository: Path, small_config: ProfileConfig
+) -> Settings:
+    """Settings of a home in which the small repository is profiled, with two sets of nulls."""
+    from service.flows.ingest import ingest
+    from service.flows.profile import profile
+
+    settings = Settings(home=tmp_path_factory.mktemp("profiled"), base=small_config.base, processes=1)
+    ingest(small_repository, settings)
+    profile(small_repository, settings, small_config.model_copy(update={"n_null_sets": 2}))
+    return settings
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+def runner(settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run a command as the console script does, in this process: torch is imported once."""
+    from service.cli.main import main
+
+    monkeypatch.setenv("ROUTEPRINT_HOME", str(settings.home))
+    monkeypatch.setenv("ROUTEPRINT_BASE", settings.base)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str, diff: str = "") -> Done:
+        monkeypatch.setattr(sys, "argv", ["routeprint", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(diff.encode())))
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        out, err = capfd.readouterr()
+        return Done(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def routeprint(
+    profiled_home: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Command:
+    """A command in the profiled home."""
+    return runner(profiled_home, monkeypatch, capfd)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2 as httpx
@@ -18,12 +15,12 @@ import pytest
 from fingerprint.config import ProfileConfig
 from fingerprint.report import DriftReport, Verdict
 from service.artifacts import ArtifactStore
-from service.cli.main import main
 from service.flows.ingest import ingest, load_ingested
 from service.flows.profile import load_summary, profile
 from service.flows.training import Stage
 from service.reports.profile_summary import ProfileSummary
 from service.settings import Settings
+from tests.flows.conftest import Command, runner
 
 DIFF = """--- a/src/alpha_0.py
 +++ b/src/alpha_0.py
@@ -66,37 +63,11 @@ def stages_of_first_run(
     return seen
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def command(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Done]:
-    """Run a command as the console script does, in this process: torch is imported once."""
-    monkeypatch.setenv("ROUTEPRINT_HOME", str(settings.home))
-    monkeypatch.setenv("ROUTEPRINT_BASE", settings.base)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str, diff: str = "") -> Done:
-        monkeypatch.setattr(sys, "argv", ["routeprint", *arguments])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(diff.encode())))
-        capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capfd.readouterr()
-        return Done(code, out, err)
-
-    return run
+) -> Command:
+    return runner(settings, monkeypatch, capfd)
 
 
 def test_a_killed_run_goes_on_where_it_stopped(stages_of_first_run: list[Stage]):
@@ -138,7 +109,7 @@ def test_a_second_run_only_looks_up(small_repository: Path, settings: Settings, 
 
 @pytest.mark.usefixtures("stages_of_first_run")
 def test_command_line_and_http_give_the_same_answer(
-    small_repository: Path, settings: Settings, command: Callable[..., Done]
+    small_repository: Path, settings: Settings, command: Command
 ):
     scored = command("score", "--repo", str(small_repository), "--diff", "-", "--format", "json", diff=DIFF)
     assert scored.code == 0, scored.err
@@ -181,7 +152,7 @@ def _over_http(repository: Path, settings: Settings) -> str:
 
 
 @pytest.mark.usefixtures("stages_of_first_run")
-def test_other_commands(small_repository: Path, command: Callable[..., Done]):
+def test_other_commands(small_repository: Path, command: Command):
     where = ["--repo", str(small_repository)]
     told = json.loads(command("report", *where, "--author", "ann", "--format", "json").out)
     assert [row["name"] for row in told["authors"]] == ["Ann Other"]
@@ -201,7 +172,7 @@ def test_other_commands(small_repository: Path, command: Callable[..., Done]):
     assert "nothing was trained" in cost.out
 
 
-def test_usage_errors_are_sentences(tmp_path: Path, command: Callable[..., Done]):
+def test_usage_errors_are_sentences(tmp_path: Path, command: Command):
     for arguments, words in (
         (["score", "--repo", str(tmp_path)], "name one diff"),
         (["score", "--repo", str(tmp_path / "no"), "--staged"], "does not exist"),
@@ -217,7 +188,7 @@ def test_usage_errors_are_sentences(tmp_path: Path, command: Callable[..., Done]
 
 
 def test_forgetting_deletes(
-    small_repository: Path, settings: Settings, command: Callable[..., Done], stages_of_first_run: list[Stage]
+    small_repository: Path, settings: Settings, command: Command, stages_of_first_run: list[Stage]
 ):
     """Runs last: it takes the profile away."""
     assert stages_of_first_run

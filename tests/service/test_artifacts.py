@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.artifacts import ArtifactError, ArtifactStore, read_arrays, write_arrays, write_json
+from fingerprint.storage import write_json
+from service.artifacts import ArtifactError, ArtifactStore, read_arrays, read_json, write_arrays
 
 
 def _write(directory: Path) -> None:
@@ -88,3 +89,21 @@ def test_records_name_repositories(tmp_path: Path) -> None:
     store.record(tmp_path / "my repo").point("profile", "x")
     assert [record["repository"] for record in store.records()] == [str(tmp_path / "my repo")]
     assert json.loads((store.record(tmp_path / "my repo").place / "record.json").read_text())["format"] == 1
+
+
+def test_attempts_go_on_from_each_other_and_tear_nothing(tmp_path: Path):
+    store = ArtifactStore(tmp_path)
+    first = store.begin_checkpoint("d")
+    assert not first.exists()
+    write_json(first, [1, 2])
+    second = store.begin_checkpoint("d")
+    assert read_json(second) == [1, 2]
+    write_json(first, [1, 2, 3])  # the first was thought dead, and is not
+    write_json(second, [1, 2, 30, 40])
+    assert (read_json(first), read_json(second)) == ([1, 2, 3], [1, 2, 30, 40])
+    third = store.begin_checkpoint("d")  # never gets to its first checkpoint
+    third.unlink()
+    assert read_json(store.begin_checkpoint("d")) == [1, 2, 30, 40]
+    store.drop_checkpoints("d")
+    store.drop_checkpoints("d")
+    assert not any((tmp_path / "checkpoints").iterdir())

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def evaluate_all(
     manifest: Manifest, folder: Path, settings: Settings, config: EvaluationConfig, *,
     only: tuple[str, ...] = (), report: Progress = lambda _: None,
-    donate: Callable[[Donation], None] = lambda _: None,
+    donate: Callable[[Donation], None] = lambda _: None, keep: Callable[[Evaluation], None] = lambda _: None,
 ) -> Iterator[Evaluation]:  # fmt: skip
     """Evaluate every repository of a manifest, or only those named, in its order; then its people.
 
@@ -30,6 +30,7 @@ def evaluate_all(
 
     Args:
         folder: where the clones are. donate: is given what each repository teaches a common back-end.
+        keep: is given a repository's result so far after every part.
 
     Raises:
         ManifestError: a name or a clone is missing; before anything is computed.
@@ -60,6 +61,7 @@ def evaluate_all(
             foreign_choice=None if foreign is None else _choice(foreign),
             name=entry.name,
             donate=donate,
+            keep=keep,
         )
 
     for name in people:

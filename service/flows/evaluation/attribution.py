@@ -96,14 +96,12 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
     with setup.clock.phase("gradients at the base"):
         scores[B9] = gradient_scores(setup, read)
     scores |= _stacks(setup, scores)
-    with setup.clock.phase("refitting"):
-        late = refit(setup)
-    again = _combine(setup, before, *_measure(late, {"test": read["test"]}))
-    again |= _stacks(setup, {B8: scores[B8]} | again)
+    again = {} if "refits" in setup.config.skip else _refitted(setup, before, read["test"], scores[B8])
     with setup.clock.phase("intervals"):
         test, refitted = ({name: values for name, (_, values) in part.items()} for part in (scores, again))
         both = test | {name + REFITTED: values for name, values in refitted.items()}
-        contrasts = [row for pair in (*_CONTRASTS, *_REFIT_CONTRASTS) for row in closed.contrast(both, *pair)]
+        pairs = (*_CONTRASTS, *_REFIT_CONTRASTS) if refitted else _CONTRASTS
+        contrasts = [row for pair in pairs for row in closed.contrast(both, *pair)]
         evidence = [row for name in _AS_EVIDENCE for row in _evidence(name, past, closed, scores[name])]
         nulls = _null_rows(setup, after.nulls, sum_sites(after.sites), test[ALM], closed)
         found = Attribution(
@@ -123,6 +121,14 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
         {name: test[name] for name in (ALM, B6, SITES, BY_CELL)},
     )
     return found, donation
+
+
+def _refitted(setup: Setup, past: _Measured, test: SampleRows, hidden: Scores) -> dict[str, Scores]:
+    """Every system again once adapters and n-grams have read everything before the cut."""
+    with setup.clock.phase("refitting"):
+        late = refit(setup)
+    found = _combine(setup, past, *_measure(late, {"test": test}))
+    return found | _stacks(setup, {B8: hidden} | found)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,7 +35,7 @@ HIDDEN = "control: base's states on the half's text"
 
 def replicate(setup: Setup) -> list[ReplicationRow]:
     """Identification of every reading, for true authors and for shuffled ones; none without two authors."""
-    if not setup.config.halves or len(setup.material.authors) < 2:
+    if len(setup.material.authors) < 2:
         return []
     known = set(setup.trained.authors)
     code = Corpus(tuple(passage for passage in setup.slices.train if passage.author in known))

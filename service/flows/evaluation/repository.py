@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fingerprint.evaluation.config import EvaluationConfig
+from fingerprint.evaluation.config import EvaluationConfig, Part
 from fingerprint.evaluation.protocol import Standing
 from fingerprint.evaluation.results import AuthorRow, Evaluation
 from service.flows.evaluation.text import HistoryChoice, choose_material, read_history_of
@@ -33,7 +33,7 @@ def evaluate(
     repository: Path, foreign: Path | None, settings: Settings, config: EvaluationConfig,
     report: Progress = lambda _: None, *,
     choice: HistoryChoice | None = None, foreign_choice: HistoryChoice | None = None, name: str = "",
-    donate: Callable[[Donation], None] = lambda _: None,
+    donate: Callable[[Donation], None] = lambda _: None, keep: Callable[[Evaluation], None] = lambda _: None,
 ) -> Evaluation:  # fmt: skip
     """Evaluate one repository, with another one as foreign code.
 
@@ -42,19 +42,13 @@ def evaluate(
         choice, foreign_choice: revision, cut and people of either; all of it by default.
         name: what the repository is called in the result; its folder's name by default.
         donate: is given what a back-end for other repositories may learn here.
+        keep: is given the result so far after every part.
 
     Raises:
         ConnectorError: a repository cannot be read.
         FingerprintError: too little code, or a base that cannot be loaded.
     """
-    from service.flows.evaluation.ablation import ablate_routes
-    from service.flows.evaluation.anchors import measure_anchors
-    from service.flows.evaluation.attribution import Attribution, attribute
-    from service.flows.evaluation.changes import find_changes
-    from service.flows.evaluation.detection import detect
-    from service.flows.evaluation.halves import replicate
     from service.flows.evaluation.setup import loss_tables, set_up
-    from service.flows.evaluation.unseen import detect_unseen
 
     choice = choice or HistoryChoice()
     report(Stage("read history", 0, None))
@@ -63,26 +57,55 @@ def evaluate(
     material = choose_material(history, config, choice.authors)
     setup = set_up(repository, history, other, material, settings=settings, config=config, report=report)
     adapters, losses = loss_tables(setup)
-    if len(setup.material.authors) >= 2:
-        found, donation = attribute(setup)
-        donate(replace(donation, name=name or history.name))
-    else:
-        found = Attribution()
+    called = name or history.name
+    tables: dict[str, Any] = {"adapters": adapters, "losses": losses}
+    for part, run in _parts(choice, lambda donation: donate(replace(donation, name=called))).items():
+        if part not in config.skip:
+            tables = _joined(tables, run(setup))
+            keep(as_evaluation(setup, called, **tables))
+    return as_evaluation(setup, called, **tables)
+
+
+def _parts(
+    choice: HistoryChoice, donate: Callable[[Donation], None]
+) -> dict[Part, Callable[[Setup], dict[str, Any]]]:
+    """What makes each part's tables, in order; refits are made with the attribution they stand beside."""
+    from service.flows.evaluation.ablation import ablate_routes
+    from service.flows.evaluation.anchors import measure_anchors
+    from service.flows.evaluation.changes import find_changes
+    from service.flows.evaluation.detection import detect
+    from service.flows.evaluation.halves import replicate
+    from service.flows.evaluation.unseen import detect_unseen
+
+    return {
+        "strangers": lambda setup: dict(zip(("detection", "flagged", "drift"), detect(setup), strict=True)),
+        "attribution": lambda setup: _attribute(setup, donate),
+        "splits": lambda setup: {"anchors": measure_anchors(setup)},
+        "unseen": lambda setup: {"detection": detect_unseen(setup)},
+        "ablation": lambda setup: {"ablation": ablate_routes(setup)},
+        "halves": lambda setup: {"replication": replicate(setup)},
+        "changes": lambda setup: {"changes": find_changes(setup, choice.changes)},
+    }
+
+
+def _attribute(setup: Setup, donate: Callable[[Donation], None]) -> dict[str, Any]:
+    from service.flows.evaluation.attribution import attribute
+
+    if len(setup.material.authors) < 2:
         setup.notes.append("fewer than two authors stand on both sides of the cut: no attribution")
-    tables = {"adapters": adapters, "losses": losses, **vars(found)}
-    if config.only_attribution:
-        return as_evaluation(setup, name or history.name, **tables)
-    anchors = measure_anchors(setup)
-    detection, flagged, drift = detect(setup)
-    detection += detect_unseen(setup)
-    ablation = ablate_routes(setup)
-    replication = replicate(setup)
-    changes = find_changes(setup, choice.changes)
-    return as_evaluation(
-        setup, name or history.name,
-        **tables, anchors=tuple(anchors), detection=tuple(detection), flagged=tuple(flagged),
-        ablation=tuple(ablation), replication=tuple(replication), changes=tuple(changes), drift=drift,
-    )  # fmt: skip
+        return {}
+    found, donation = attribute(setup)
+    donate(donation)
+    return vars(found)
+
+
+def _joined(tables: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Tables with more of them; rows of the same table follow each other."""
+    joined = dict(tables)
+    for name, rows in more.items():
+        is_rows = isinstance(rows, list | tuple)
+        joined[name] = (*joined.get(name, ()), *rows) if is_rows else rows
+    return joined
 
 
 def as_evaluation(setup: Setup, name: str, **found: Any) -> Evaluation:

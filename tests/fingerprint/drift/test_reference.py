@@ -24,7 +24,20 @@ def test_signature_holds_what_scoring_needs(toy) -> None:
     assert len(signature.readings["calibration_all"]) == facts["n_calibration"]["all"]
     assert Normaliser.of_team(signature).combination == facts["combination"]
     assert facts["separation"][facts["combination"]] > 0.9
+    _check_stream(facts, signature.readings["calibration_all"])
     Normaliser.of_null(signature)
+
+
+def _check_stream(facts: dict, scores: np.ndarray) -> None:
+    """A calibration commit stands among the others; held-out p-values are those of the realised share."""
+    own = [entry for entry in facts["stream"] if entry["slice"] == "calibration"]
+    assert [entry["score"] for entry in own] == pytest.approx(scores.tolist())
+    for i, entry in enumerate(own):
+        others = np.delete(scores, i)
+        assert entry["p_value"] == pytest.approx((1 + (others >= scores[i]).sum()) / (1 + len(others)))
+    held_out = [entry["p_value"] for entry in facts["stream"] if entry["slice"] == "held-out"]
+    for level in facts["realised"]:
+        assert sum(p <= level["level"] for p in held_out) == level["n_flagged"]
 
 
 def test_too_short_a_history_says_how_much_is_needed(toy) -> None:

@@ -8,7 +8,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from fingerprint.sae.artifact import Sae, SaeError, written_whole
+from fingerprint.sae.artifact import Sae, SaeError
+from fingerprint.storage import written_whole
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from fingerprint.sae.artifact import SaeError
 from fingerprint.sae.config import RateShiftConfig
 from fingerprint.sae.report import MISSING_NULLS, RateShift
 from fingerprint.sae.residual import block_name
-from fingerprint.sae.shift import UnstableReadingError, measure_rate_shift
+from fingerprint.sae.shift import UnstableReadingError, measure_rate_shift, measure_rate_shifts
 from tests.fingerprint.sae.planted import code_of
 
 CONFIG = RateShiftConfig(n_flips=1_999, n_draws=50, batch_tokens=512)
@@ -104,6 +104,19 @@ def test_nulls_stand_beside_the_adapter_and_each_other(routed, tiny_sae):
     assert same.shift.n_beyond == 0
     assert "of a null's outside the others" in found.statement
     assert all(null.n_beyond is not None for null in found.nulls)
+
+
+def test_several_adapters_share_their_controls(routed, tiny_sae):
+    nulls = [state_of(routed, seed, 0.02) for seed in (1, 2)]
+    first = ModelPair(routed, routed.zero_weights(), state_of(routed, 0, 0.3))
+    pairs = [first, replace(first, end=state_of(routed, 3, 0.1))]
+    calls: list[int] = []
+    together = measure_rate_shifts(
+        pairs, tiny_sae, TEXT, nulls=nulls, config=CONFIG, progress=lambda done, _of: calls.append(done)
+    )
+    alone = [measure_rate_shift(pair, tiny_sae, TEXT, nulls=nulls, config=CONFIG) for pair in pairs]
+    assert together == alone
+    assert calls == [1, 2, 3, 4, 5, 6]
 
 
 def test_one_null_spans_no_band_and_two_none_for_each_other(routed, tiny_sae):

@@ -12,7 +12,11 @@ import pytest
 import uvicorn
 
 from service.api.app import create_app
+from service.api.parts import Parts
 from service.api.scoring import ScoringProcess
+from service.db.migrate import upgrade
+from service.db.session import connect
+from service.settings import Settings
 from tests.service.api.workers import obey
 
 
@@ -21,7 +25,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     marks: Path = tmp_path_factory.mktemp("marks")
     scoring = ScoringProcess(obey, (marks,), timeout_s=10, start_timeout_s=30)
     scoring.start()
-    app = create_app(scoring, ["shop"], max_diff_bytes=1000)
+    database = connect(Settings(home=marks))
+    upgrade(database)
+    app = create_app(Parts(database, 1000, scoring, ["shop"], needs_tokens=False))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -33,6 +39,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     server.should_exit = True
     thread.join()
     scoring.stop()
+    database.close()
 
 
 def review(client: httpx.Client, diff: str, repository: str = "shop") -> httpx.Response:
@@ -43,7 +50,21 @@ def test_the_answer_is_passed_on_unchanged(client: httpx.Client) -> None:
     response = review(client, "hello")
     assert (response.status_code, response.text) == (200, '{"said": "hello"}')
     assert client.get("/healthz").json() == {"status": "alive"}
-    assert client.get("/readyz").status_code == 200
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_without_tokens_only_this_machine_is_answered(client: httpx.Client) -> None:
+    """A page in a browser can make a name of its own point here, but not change the Host it sends."""
+    response = client.get("/v1/jobs", headers={"Host": "evil.example"})
+    assert (response.status_code, response.json()["status"]) == (403, 403)
+    assert client.get("/v1/jobs", headers={"Host": "localhost:8710"}).status_code == 200
+
+
+def test_every_answer_names_its_request(client: httpx.Client) -> None:
+    given = client.get("/nothing", headers={"X-Request-Id": "from-a-proxy.1"})
+    assert given.headers["x-request-id"] == "from-a-proxy.1"
+    odd = client.get("/nothing", headers={"X-Request-Id": "two words"})
+    assert len(odd.headers["x-request-id"]) == 16
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from fingerprint.report import DriftReport, Verdict
 from service.api.scoring import Reply
 
 
@@ -31,3 +32,15 @@ def obey(connection: Connection, marks: Path) -> None:
 def fail_to_start(connection: Connection) -> None:
     """Say why nothing can be served."""
     connection.send(Reply("failed", "repository x has no profile; run `routeprint profile`"))
+
+
+def score_nothing(connection: Connection) -> None:
+    """Answer every diff with a report that says NOT SCORED."""
+    connection.send(Reply("ready"))
+    report = DriftReport(verdict=Verdict.NOT_SCORED, reason="nothing is scored here").model_dump_json()
+    while True:
+        try:
+            connection.recv()
+        except EOFError:
+            return
+        connection.send(Reply("report", report))

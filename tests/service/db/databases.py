@@ -51,11 +51,15 @@ def fresh_settings(kind: str, home: Path, template: str = "template0") -> Iterat
 
 
 @contextlib.contextmanager
-def upgraded_template(kind: str, home: Path) -> Iterator[str]:
+def upgraded_template(kind: str, home: Path, *, with_engine: bool = False) -> Iterator[str]:
     """An upgraded database to copy: migrating takes a second, copying a tenth. Returns its file or name."""
     with fresh_settings(kind, home) as settings:
         database = connect(settings)
         upgrade(database)
+        if with_engine:
+            from service.enqueue import prepare_engine
+
+            prepare_engine(database)
         name = database.engine.url.database or ""
         database.close()
         yield name

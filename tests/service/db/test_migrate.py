@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from service.db import migrate
+from service.db.row import METADATA
 from service.db.session import Database, DatabaseError, connect
-from service.db.tables import METADATA
 from service.settings import Settings
 
 

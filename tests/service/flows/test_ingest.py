@@ -14,6 +14,7 @@ from service.artifacts import ArtifactError
 from service.flows.ingest import NotIngestedError, ingest, load_ingested
 from service.flows.team import TeamChoice, UnknownAuthorError, enrol, find_author
 from service.settings import Settings
+from tests.connectors.conftest import Sandbox
 
 
 def git(repository: Path, *arguments: str, author: str = "Ann Other <ann@example.org>", day: int = 1) -> str:
@@ -132,3 +133,22 @@ def test_an_author_is_found_by_any_name(repository: Path, settings: Settings):
         find_author(authors, "nobody")
     with pytest.raises(UnknownAuthorError, match="fits several"):
         find_author(authors, "example.org")
+
+
+def test_a_squash_is_replaced_by_the_commits_it_hides(tmp_path: Path):
+    root = tmp_path / "repo"
+    root.mkdir()
+    sandbox = Sandbox(root)
+    sandbox.git("init", "-q", "-b", "main")
+    code = "def read_{0}(path):\n    return open(path).read().strip() + '{0}'\n"
+    sandbox.commit("Begin", {"a.py": code.format("a")})
+    sandbox.git("checkout", "-q", "-b", "topic")
+    sandbox.commit("One", {"b.py": code.format("b")}, "Ada <ada@acme.io>")
+    head = sandbox.commit("Two", {"c.py": code.format("c")}, "Bob <bob@acme.io>")
+    sandbox.git("checkout", "-q", "main")
+    sandbox.git("merge", "-q", "--squash", "topic")
+    squash = sandbox.commit("Topic (#7)", {}, "Ada <ada@acme.io>")
+    found = ingest(root, Settings(home=tmp_path / "home"), replacing={squash: head})
+    assert found.n_new == 3
+    assert {author.name for author in found.authors} >= {"Ada", "Bob"}
+    assert ingest(root, Settings(home=tmp_path / "home"), replacing={squash: head}).n_new == 0

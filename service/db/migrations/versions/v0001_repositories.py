@@ -14,8 +14,8 @@ depends_on = None
 
 
 _TABLES = """
-    audit_event api_token lease http_etag review_thread pull_commit pull_request delivery team
-    repository_name repository installation
+    audit_event api_token lease http_etag review_thread pull_commit pull_request delivery
+    forgotten team repository_name repository installation
 """.split()
 """In the order in which they can be dropped."""
 
@@ -26,6 +26,7 @@ def upgrade() -> None:
     _create_repository()
     _create_repository_name()
     _create_team()
+    _create_forgotten()
     _create_delivery()
     _create_pull_request()
     _create_pull_commit()
@@ -115,6 +116,8 @@ def _create_team() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("paths", sa.JSON(), nullable=False),
         sa.Column("with_agents", sa.Boolean(), nullable=False),
+        sa.Column("waiting", sa.String(), nullable=False),
+        sa.Column("waiting_head", sa.String(), nullable=False),
         sa.Column("created_at", Utc(), nullable=False),
         sa.ForeignKeyConstraint(
             ["repository_id"], ["repository.id"], name=op.f("fk_team_repository_id"), ondelete="CASCADE"
@@ -123,6 +126,22 @@ def _create_team() -> None:
         sa.UniqueConstraint("repository_id", "name", name=op.f("uq_team_repository_id_name")),
     )
     op.create_index(op.f("ix_team_repository_id"), "team", ["repository_id"])
+
+
+def _create_forgotten() -> None:
+    op.create_table(
+        "forgotten",
+        sa.Column("id", BIG, autoincrement=True, nullable=False),
+        sa.Column("repository_id", BIG, nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("at", Utc(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["repository_id"], ["repository.id"], name=op.f("fk_forgotten_repository_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_forgotten")),
+        sa.UniqueConstraint("repository_id", "digest", name=op.f("uq_forgotten_repository_id_digest")),
+    )
+    op.create_index(op.f("ix_forgotten_repository_id"), "forgotten", ["repository_id"])
 
 
 def _create_delivery() -> None:

@@ -173,6 +173,7 @@ def _create_review() -> None:
         sa.Column("config_hash", sa.String(), nullable=False),
         sa.Column("run", sa.Integer(), nullable=False),
         sa.Column("external_id", sa.String(), nullable=False),
+        sa.Column("asked", sa.Integer(), nullable=False),
         sa.Column("job_id", sa.String(), nullable=False),
         sa.Column("status", sa.String(length=32), nullable=False),
         sa.Column("verdict", sa.String(), nullable=False),

@@ -115,16 +115,18 @@ def test_evaluation_end_to_end_and_again(
 ) -> None:
     settings = Settings(home=tmp_path, base=str(base_directory), processes=1)
     stages: list[tuple[str, bool]] = []
+    kept: list[Evaluation] = []
     found = evaluate(
-        *repositories, settings, SMALL, lambda stage: stages.append((stage.name, stage.is_stored))
-    )
-    assert [row.author for row in found.authors if not row.reason] == [
-        "human:ann-example",
-        "human:bob-example",
-    ]
+        *repositories, settings, SMALL, lambda stage: stages.append((stage.name, stage.is_stored)),
+        keep=kept.append,
+    )  # fmt: skip
+    assert kept[-1] == found
+    assert [len(one.attribution) > 0 for one in kept] == [False, *[True] * 6]
+    both = ["human:ann-example", "human:bob-example"]
+    assert [row.author for row in found.authors if not row.reason] == both
     assert {row.kind for row in found.adapters} == {"team", "author", "null"}
     assert found.losses is not None
-    assert found.losses.columns == ("human:ann-example", "human:bob-example")
+    assert found.losses.columns == tuple(both)
     systems = {(row.system, row.unit): row for row in found.attribution}
     refitted = {(row.system, row.unit): row for row in found.refitted}
     for rows in (systems, refitted):
@@ -166,6 +168,17 @@ def test_evaluation_end_to_end_and_again(
     )
     assert all(is_stored for name, is_stored in stages if name != "read history")
     assert again.model_copy(update={"seconds": {}}) == found.model_copy(update={"seconds": {}})
+
+    check_parts_left_out(repositories, settings, found)
+
+
+def check_parts_left_out(repositories: tuple[Path, Path], settings: Settings, whole: Evaluation) -> None:
+    """Of a run that a whole one has filled the store for."""
+    skip = ("strangers", "refits", "splits", "unseen", "ablation", "halves", "changes")
+    less = evaluate(*repositories, settings, SMALL.model_copy(update={"skip": skip}))
+    assert less.attribution == whole.attribution
+    assert (less.refitted, less.detection, less.anchors, less.replication) == ((), (), (), ())
+    assert not any("refitted" in row.first for row in less.contrasts)
 
 
 @pytest.mark.slow

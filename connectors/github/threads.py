@@ -1,0 +1,42 @@
+"""Review threads as labels: which of them were about style, and were followed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from connectors.github.pulls import MergedPull, ReviewThread
+
+# What reviewers write when a line is right but not how the team writes it.
+_STYLE = re.compile(
+    r"\bnit\b|nitpick|\bstyle\b|\bnam(e|ed|ing)\b|convention|consisten|\bidiom"
+    r"|we (usually|always|never|don'?t|tend|prefer)|\bprefer\b"
+    r"|elsewhere in|rest of the (code|file|repo)|format(ting)?\b|lint|import order|docstring",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StyleRemark:
+    """A resolved remark about how a line is written: a label for evaluation, never text to train on."""
+
+    pull: int
+    thread: str
+    path: str
+    line: int
+    head_sha: str
+
+
+def is_style_remark(thread: ReviewThread) -> bool:
+    """Whether a person asked for another style and the thread was resolved. A rule of words, and as rough."""
+    if not thread.is_resolved or not thread.comments:
+        return False
+    first = thread.comments[0]
+    is_person = first.author is not None and not first.author.is_bot
+    return is_person and _STYLE.search(first.body) is not None
+
+
+def style_remarks(pull: MergedPull) -> tuple[StyleRemark, ...]:
+    """The resolved style remarks of a pull request."""
+    found = (thread for thread in pull.threads if is_style_remark(thread))
+    return tuple(StyleRemark(pull.number, t.id, t.path, t.line, pull.head_sha) for t in found)

@@ -1,0 +1,295 @@
+"""``routeprint sae``: the base's dictionary and what adapters do to its firing rates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli.console import HERE, Home, Repo, find_repository, note, settings_for, show, stages
+
+if TYPE_CHECKING:
+    from fingerprint.sae.config import SaeConfig
+    from service.flows.labelling import Labelled
+    from service.flows.profiled import Profiled
+
+sae_app = typer.Typer(
+    help="The base's dictionary (a sparse autoencoder) and rate shifts.", no_args_is_help=True
+)
+
+
+class TextChoice(StrEnum):
+    """What a dictionary is trained on."""
+
+    BOTH = "both"
+    LIBRARY = "library"
+    REPOSITORY = "repository"
+
+
+class Preset(StrEnum):
+    """Where the dials are for."""
+
+    TINY = "tiny"
+    FULL = "full"
+
+
+class MachineFormat(StrEnum):
+    """How an answer is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Layout(StrEnum):
+    """Whose format a dictionary is exported in."""
+
+    SAELENS = "saelens"
+    SPARSIFY = "sparsify"
+
+
+FormatOption = Annotated[MachineFormat, typer.Option("--format", help="How the answer is written.")]
+PresetOption = Annotated[
+    Preset, typer.Option("--preset", help="Dials: tiny for the embedded base, full for a 1.5B base on a GPU.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (train, quality, shift, labels, export):
+        sae_app.command()(command)
+    app.add_typer(sae_app, name="sae")
+
+
+def train(
+    repo: Repo = HERE,
+    home: Home = None,
+    preset: PresetOption = Preset.TINY,
+    on: Annotated[
+        TextChoice,
+        typer.Option(
+            "--on", help="Text: the repository's training slice, Python's standard library, or both."
+        ),
+    ] = TextChoice.BOTH,
+    layer: Annotated[int | None, typer.Option(min=0, help="Block whose output is read, from 0.")] = None,
+    latents: Annotated[int | None, typer.Option(min=1, help="Dictionary size.")] = None,
+    k: Annotated[int | None, typer.Option(min=1, help="Latents that may fire on one token.")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="Activations trained on.")] = None,
+    seed: Annotated[int, typer.Option(help="First weights and the order of the text.")] = 0,
+    form: FormatOption = MachineFormat.TEXT,
+) -> None:
+    """Train the dictionary of a profile's base, or find it; a killed run goes on where it stopped.
+
+    A dictionary belongs to one revision of the base: after the base has changed, run this again.
+    """
+    from service.cli.dictionary_tables import render_training
+    from service.flows.dictionary import train_dictionary
+
+    chosen = {"layer": layer, "n_latents": latents, "k": k, "tokens": tokens, "seed": seed}
+    config = _sae_config(preset, {name: value for name, value in chosen.items() if value is not None})
+    with stages() as report:
+        found = train_dictionary(_open(repo, home, report), config, on.value)
+    if form is MachineFormat.JSON:
+        _show_json({"digest": found.digest, **found.facts})
+    else:
+        show(render_training(found.facts))
+
+
+def quality(
+    repo: Repo = HERE,
+    home: Home = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens of unread code, about.")] = 16_000,
+    form: FormatOption = MachineFormat.TEXT,
+) -> None:
+    """Measure what the dictionary reconstructs of the team's newest code, and what the model loses by it."""
+    from service.cli.dictionary_tables import render_quality
+    from service.flows.dictionary import load_dictionary, measure_dictionary
+
+    with stages() as report:
+        opened = _open(repo, home, report)
+        found = measure_dictionary(opened, load_dictionary(opened), tokens)
+    if form is MachineFormat.JSON:
+        names = ("increase", "recovered", "recovered_from_mean")
+        _show_json(asdict(found) | {"derived": {name: getattr(found.loss, name) for name in names}})
+    else:
+        show(render_quality(found))
+
+
+def shift(
+    repo: Repo = HERE,
+    home: Home = None,
+    preset: PresetOption = Preset.TINY,
+    author: Annotated[
+        str | None, typer.Option("--author", help="Show one author's latents (key, name or address).")
+    ] = None,
+    team: Annotated[bool, typer.Option("--team", help="Show the team's latents.")] = False,
+    top: Annotated[int, typer.Option(min=0, help="Latents shown.")] = 15,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens of unread code, about.")] = 30_000,
+    form: FormatOption = MachineFormat.TEXT,
+) -> None:
+    """Compare firing rates of base, team and authors on one unread text, beside the null adapters' band."""
+    from fingerprint.sae.config import RateShiftConfig
+    from service.cli.dictionary_tables import render_latents, render_shifts
+    from service.flows.dictionary import load_dictionary
+    from service.flows.labelling import find_labels
+    from service.flows.rate_shift import measure_shifts
+    from service.flows.team import find_author
+
+    config = RateShiftConfig.full() if preset is Preset.FULL else RateShiftConfig.tiny()
+    with stages() as report:
+        opened = _open(repo, home, report)
+        dictionary = load_dictionary(opened)
+        found, words = measure_shifts(opened, dictionary, config, tokens), find_labels(opened, dictionary)
+    if form is MachineFormat.JSON:
+        _show_json({name: one.model_dump(mode="json") for name, one in found.items()})
+        return
+    for part in render_shifts(found):
+        show(part)
+    wanted = ["team"] if team else []
+    if author is not None:
+        key = find_author(opened.plan.ingested.authors, author).key
+        opened.author(key)
+        wanted.append(key)
+    if wanted and words is None:
+        note("`routeprint sae labels` puts words to these numbers.")
+    for name in wanted:
+        show(render_latents(name, found[name], top, words))
+
+
+def labels(
+    repo: Repo = HERE,
+    home: Home = None,
+    author: Annotated[
+        str | None, typer.Option("--author", help="As one author's adapter fires (key, name or address).")
+    ] = None,
+    team: Annotated[bool, typer.Option("--team", help="As the team's adapter fires.")] = False,
+    page: Annotated[int, typer.Option(min=0, help="Page of fifty latents, from 0.")] = 0,
+    latent: Annotated[int | None, typer.Option(min=0, help="Show all that is kept of one latent.")] = None,
+    language_model: Annotated[
+        bool,
+        typer.Option(
+            "--language-model",
+            help="Ask the endpoint of ROUTEPRINT_LABEL_URL about this page; sends windows of code there.",
+        ),
+    ] = False,
+    form: FormatOption = MachineFormat.TEXT,
+    browse: Annotated[
+        Path | None, typer.Option("--browse", help="Write all latents here, as a page that searches.")
+    ] = None,
+) -> None:
+    """Name the latents, with what each name is worth: detection and intruder test on newer code.
+
+    Without --author or --team the base is read. Of an adapted state, labels of the base too are marked.
+    """
+    from fingerprint.harvest.store import PAGE
+    from service.cli.label_tables import render_component, render_page, to_machine
+    from service.flows.dictionary import load_dictionary
+    from service.flows.labelling import BASE, endpoint_of, label_page_by_model, label_state, page_of
+    from service.flows.team import find_author
+
+    endpoint = endpoint_of(settings_for(home)) if language_model else None
+    if endpoint is not None:
+        note(f"Windows of this repository's code are sent to {endpoint.url}.")
+    with stages() as report:
+        opened = _open(repo, home, report)
+        dictionary = load_dictionary(opened)
+        who = "team" if team else BASE
+        if author is not None:
+            who = find_author(opened.plan.ingested.authors, author).key
+        if latent is not None:
+            page = latent // PAGE
+        found = (
+            label_state(opened, dictionary, who)
+            if endpoint is None
+            else label_page_by_model(opened, dictionary, who, page, endpoint)
+        )
+    if browse is not None:
+        _browse(found, who, repo, browse)
+        return
+    rows = [row for row in page_of(found, page) if latent is None or row[0].number == latent]
+    if form is MachineFormat.JSON:
+        _show_json(to_machine(found, who, rows))
+    elif latent is not None and rows:
+        for part in render_component(rows[0], found.harvest.vocabulary):
+            show(part)
+    else:
+        for part in render_page(found, who, page, rows):
+            show(part)
+
+
+def _browse(found: Labelled, who: str, repo: Path, out: Path) -> None:
+    """Every labelled latent in one self-contained page."""
+    import shlex
+
+    from service.cli.pages import show_page
+    from service.reports.pages.components import Card, components_page
+
+    labels, harvest = found.labels, found.harvest
+    components = {one.number: one for one in harvest.components(0, harvest.n_components)}
+    cards = [
+        Card(components[label.component], label, labels.scores.get(label.component))
+        for label in labels.labels
+    ]
+    state = [] if who == "base" else ["--team"] if who == "team" else ["--author", who]
+    line = ["routeprint", "sae", "labels", "--repo", str(repo), *state, "--browse", str(out)]
+    what = "the dictionary of latents"
+    show_page(components_page(cards, harvest.vocabulary, model=who, what=what, command=shlex.join(line)), out)
+
+
+def export(
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder; a folder of the format's own name is written in it.", show_default=False
+        ),
+    ],
+    repo: Repo = HERE,
+    home: Home = None,
+    to: Annotated[Layout, typer.Option("--to", help="Whose format.")] = Layout.SAELENS,
+) -> None:
+    """Write the dictionary in the format of SAELens or of sparsify (whose folder is named for the layer)."""
+    from fingerprint.sae.export import export_saelens, export_sparsify
+    from service.flows.dictionary import load_dictionary
+
+    with stages() as report:
+        dictionary = load_dictionary(_open(repo, home, report))
+    if to is Layout.SAELENS:
+        place = out.expanduser() / "saelens"
+        export_saelens(dictionary.sae, place)
+    else:
+        place = out.expanduser() / f"layers.{dictionary.sae.layer}"
+        export_sparsify(dictionary.sae, place)
+    show(f"{place}\n")
+
+
+def _open(repo: Path, home: Path | None, report: Any) -> Profiled:
+    from service.flows.profiled import open_profiled
+
+    return open_profiled(find_repository(repo), settings_for(home), report)
+
+
+def _sae_config(preset: Preset, chosen: dict[str, int]) -> SaeConfig:
+    """The preset with what the command says.
+
+    Raises:
+        ServiceError: dials that do not go together.
+    """
+    from pydantic import ValidationError
+
+    from fingerprint.sae.config import SaeConfig
+    from service import ServiceError
+
+    start = SaeConfig.full() if preset is Preset.FULL else SaeConfig.tiny()
+    if "tokens" in chosen:  # small runs must still fill their chunks
+        chosen["shuffle_tokens"] = max(start.batch_tokens, min(start.shuffle_tokens, chosen["tokens"]))
+    try:
+        return SaeConfig.model_validate(start.model_dump() | chosen)
+    except ValidationError as error:
+        raise ServiceError("; ".join(str(e["msg"]) for e in error.errors())) from error
+
+
+def _show_json(value: object) -> None:
+    show(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,211 @@
+"""Commands about signatures and people in the service: versions, files, consent, forgetting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.cli.console import HERE, Home, Repo, find_repository, settings_for, show
+from service.cli.work import asking_on
+from service.db.states import ConsentState
+
+if TYPE_CHECKING:
+    from service.db.tables import Signature
+
+signatures = typer.Typer(help="Versions of a repository's signatures.", no_args_is_help=True)
+people = typer.Typer(help="What people agreed to, and forgetting them.", no_args_is_help=True)
+Scope = Annotated[
+    str, typer.Option("--scope", help="Whose signature: team:<name> (team: is the whole) or author:<key>.")
+]
+Person = Annotated[str, typer.Argument(help="The person's key, as `routeprint authors` shows it.")]
+By = Annotated[str, typer.Option("--by", help="Who says so, for the record.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.add_typer(signatures, name="signatures")
+    app.add_typer(people, name="people")
+
+
+@signatures.command("list")
+def list_(repo: Repo = HERE, home: Home = None) -> None:
+    """List versions, newest first, and say which one reviews score with."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from service.db.queries.repositories import find_repository as find_row
+    from service.db.queries.signatures import current_version, list_versions
+    from service.reports.escape import visible
+
+    with asking_on(home) as asking, asking.database.reading() as session:
+        number = find_row(session, str(find_repository(repo))).id or 0
+        rows = list_versions(session, number)
+        used = {scope: current_version(session, number, scope) for scope in {row.scope for row in rows}}
+    table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="dim")
+    for heading in ("scope", "version", "made", "commits", "artifact", ""):
+        table.add_column(heading)
+    for row in rows:
+        is_used = getattr(used[row.scope], "id", None) == row.id
+        made, note = f"{row.made_at:%Y-%m-%d}", Text(visible(_note_on(row, is_used)))
+        scope = Text(visible(row.scope))
+        table.add_row(scope, str(row.version), made, str(row.n_commits), row.artifact[:12], note)
+    show(table)
+
+
+def _note_on(row: Signature, is_used: bool) -> str:
+    notes = [
+        "in use" if is_used else "",
+        "pinned" if row.is_pinned else "",
+        f"stale: {row.stale_reason}" if row.stale_reason else "",
+        f"withdrawn: {row.withdrawn_reason}" if row.withdrawn_reason else "",
+    ]
+    return ", ".join(note for note in notes if note)
+
+
+@signatures.command("pin")
+def pin(
+    version: Annotated[int, typer.Argument(min=0, help="The version to keep; 0 lets the newest be used.")],
+    scope: Scope = "team:",
+    by: By = "command line",
+    repo: Repo = HERE,
+    home: Home = None,
+) -> None:
+    """Keep scoring with one version, whatever is learned later."""
+    from service.db.queries import signatures as rows
+    from service.db.queries.people import audit
+    from service.db.queries.repositories import find_repository as find_row
+
+    with asking_on(home) as asking, asking.database.writing() as session:
+        number = find_row(session, str(find_repository(repo))).id or 0
+        if version:
+            rows.pin(session, number, scope, version)
+        else:
+            rows.unpin(session, number, scope)
+        audit(
+            session,
+            by,
+            "pin" if version else "unpin",
+            f"{scope} of repository {number}",
+            {"version": version},
+        )
+        present = rows.current_version(session, number, scope)
+    show(f"{scope} is scored with version {present.version if present else 'none'}\n")
+
+
+@signatures.command("rollback")
+def rollback(
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")],
+    scope: Scope = "team:",
+    by: By = "command line",
+    repo: Repo = HERE,
+    home: Home = None,
+) -> None:
+    """Withdraw the version in use; the one before it is used. Verdicts made with it keep its name."""
+    from service.db.queries.people import audit
+    from service.db.queries.repositories import find_repository as find_row
+    from service.db.queries.signatures import roll_back
+
+    with asking_on(home) as asking, asking.database.writing() as session:
+        number = find_row(session, str(find_repository(repo))).id or 0
+        present = roll_back(session, number, scope, reason)
+        audit(session, by, "roll back", f"{scope} of repository {number}", {"reason": reason})
+    show(f"{scope} is scored with version {present.version}\n")
+
+
+@signatures.command("export")
+def export(
+    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    version: Annotated[int, typer.Option(min=0, help="The version; 0 for the one in use.")] = 0,
+    scope: Scope = "team:",
+    repo: Repo = HERE,
+    home: Home = None,
+) -> None:
+    """Write a team's signature into one file, with all that scoring needs and nobody's own adapter."""
+    from service import ServiceError
+    from service.artifacts import ArtifactStore
+    from service.db.queries.repositories import find_repository as find_row
+    from service.db.queries.signatures import current_version, require_version
+    from service.flows.transfer import export_signature
+
+    with asking_on(home) as asking, asking.database.reading() as session:
+        number = find_row(session, str(find_repository(repo))).id or 0
+        row = current_version(session, number, scope)
+        row = require_version(session, number, scope, version) if version else row
+    if row is None:
+        raise ServiceError(f"{scope} has no signature to export; run `routeprint jobs ask profile`")
+    facts = {
+        "scope": row.scope, "artifact": row.artifact, "base_hash": row.base_hash, "commit": row.commit,
+        "config_hash": row.config_hash, "n_commits": row.n_commits, "provenance": row.provenance,
+    }  # fmt: skip
+    export_signature(ArtifactStore(settings_for(home).home), row.profile, facts, target)
+    show(f"{target}: {scope} version {row.version}, {target.stat().st_size:,} bytes\n")
+
+
+@signatures.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(exists=True, help="A file that `export` wrote.")],
+    repo: Repo = HERE,
+    home: Home = None,
+) -> None:
+    """Read an exported signature, every part checked against its digest, as a new version."""
+    from service.artifacts import ArtifactStore
+    from service.db.queries.repositories import keep_repository, number_of
+    from service.db.queries.signatures import NewSignature, add_version
+    from service.flows.transfer import import_signature
+
+    profile, facts = import_signature(ArtifactStore(settings_for(home).home), source)
+    place = str(find_repository(repo))
+    with asking_on(home) as asking, asking.database.writing() as session:
+        number = number_of(keep_repository(session, place, path=place))
+        row = add_version(session, NewSignature(repository_id=number, profile=profile, **facts))
+    show(f"{row.scope} has version {row.version}\n")
+
+
+@people.command("consent")
+def consent(
+    person: Person,
+    state: Annotated[ConsentState, typer.Option("--state", help="What the person said.")],
+    how: Annotated[str, typer.Option("--how", help="Where it is written down, for the record.")] = "",
+    by: By = "command line",
+    repo: Repo = HERE,
+    home: Home = None,
+) -> None:
+    """Record whether a person agrees to a signature of their own; without a record there is none."""
+    from service.db.queries.people import keep_author, record_consent
+    from service.db.queries.repositories import keep_repository, number_of
+    from service.flows.ingest import load_ingested
+    from service.flows.team import find_author
+
+    place, settings = find_repository(repo), settings_for(home)
+    author = find_author(load_ingested(place, settings).authors, person)
+    with asking_on(home) as asking, asking.database.writing() as session:
+        number = number_of(keep_repository(session, str(place), path=str(place)))
+        row = keep_author(session, number, author.key, name=author.name, kind=author.kind, tier=author.tier)
+        record_consent(session, row, state, by, how)
+    show(f"{author.key}: consent {state}\n")
+
+
+@people.command("forget")
+def forget(
+    person: Person,
+    by: By = "command line",
+    repo: Repo = HERE,
+    home: Home = None,
+) -> None:
+    """Delete what is kept of a person and learn the team again without them; it cannot be undone."""
+    from service.db.queries.people import keep_author
+    from service.db.queries.repositories import keep_repository, number_of
+    from service.flows.ingest import load_ingested
+    from service.flows.lifecycle import forget_person
+    from service.flows.team import find_author
+
+    place, settings = find_repository(repo), settings_for(home)
+    author = find_author(load_ingested(place, settings).authors, person)
+    with asking_on(home) as asking:
+        with asking.database.writing() as session:
+            number = number_of(keep_repository(session, str(place), path=str(place)))
+            keep_author(session, number, author.key, name=author.name, kind=author.kind, tier=author.tier)
+        n_deleted = forget_person(asking, settings, number, author.key, by)
+    show(f"forgotten; {n_deleted} artifacts deleted, and the team will be learned again\n")

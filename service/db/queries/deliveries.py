@@ -1,0 +1,86 @@
+"""Webhook deliveries: written down once, dropped when they come again, tried again when they failed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, select
+
+from service.db.columns import now
+from service.db.states import DeliveryStatus
+from service.db.tables import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What is kept of a delivery.
+
+    Attributes:
+        guid: GitHub's id of it; a redelivery carries the same. installation, repository: GitHub's ids, 0
+            where the payload names none.
+    """
+
+    guid: str
+    event: str
+    action: str
+    installation: int
+    repository: int
+    body: bytes
+
+
+def keep_delivery(session: Session, arrival: Arrival) -> int | None:
+    """Write a delivery down; returns its row's number, or None when it needs nothing more.
+
+    One that waits, runs or is done is left alone; one that failed waits again. Two processes that get the
+    same delivery at once cannot both be told to work: the second waits for the first one's transaction.
+    """
+    number = _insert(session, arrival)
+    if number is not None:
+        return number
+    wanted = select(Delivery).where(Delivery.guid == arrival.guid, Delivery.event == arrival.event)
+    row = session.exec(wanted.with_for_update()).one()
+    if row.status is not DeliveryStatus.FAILED:
+        return None
+    row.status, row.error, row.body = DeliveryStatus.RECEIVED, "", arrival.body
+    row.received_at, row.started_at, row.finished_at = now(), None, None
+    session.flush()
+    return row.id
+
+
+def _insert(session: Session, arrival: Arrival) -> int | None:
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    values = {
+        "guid": arrival.guid, "event": arrival.event, "action": arrival.action,
+        "installation_id": arrival.installation or None, "repository_github_id": arrival.repository or None,
+        "status": DeliveryStatus.RECEIVED, "attempts": 0, "body": arrival.body, "error": "",
+        "payload_digest": hashlib.sha256(arrival.body).hexdigest(), "received_at": now(),
+    }  # fmt: skip
+    statement = insert(Delivery).values(**values).on_conflict_do_nothing(index_elements=["guid", "event"])
+    return session.execute(statement.returning(col(Delivery.id))).scalar_one_or_none()
+
+
+def begin_delivery(session: Session, delivery_id: int) -> Delivery | None:
+    """Let a delivery run and count the attempt; None when it is done or was forgotten."""
+    wanted = select(Delivery).where(Delivery.id == delivery_id)
+    row = session.exec(wanted.with_for_update()).one_or_none()
+    if row is None or row.status is DeliveryStatus.DONE:
+        return None
+    row.status, row.attempts, row.started_at = DeliveryStatus.RUNNING, row.attempts + 1, now()
+    return row
+
+
+def end_delivery(session: Session, delivery_id: int, *, error: str = "") -> None:
+    """Write a delivery's end down: done, and its body is dropped; or failed with an error, and it is kept."""
+    status = DeliveryStatus.FAILED if error else DeliveryStatus.DONE
+    values: dict[str, object] = {"status": status, "error": error, "finished_at": now()}
+    if not error:
+        values["body"] = None
+    session.execute(sa.update(Delivery).where(col(Delivery.id) == delivery_id).values(**values))
+
+
+def find_delivery(session: Session, guid: str, event: str) -> Delivery | None:
+    """A delivery by GitHub's id."""
+    return session.exec(select(Delivery).where(Delivery.guid == guid, Delivery.event == event)).one_or_none()

@@ -1,0 +1,137 @@
+"""Authors, what they agreed to, and forgetting them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, update
+from sqlmodel import Session, col, select
+
+from connectors.identity.author import forgotten_digest
+from service import ServiceError
+from service.db.queries.jobs import changed
+from service.db.queries.signatures import scope_of_author
+from service.db.queries.tokens import subject_of
+from service.db.states import ConsentState
+from service.db.tables import (
+    ApiToken,
+    AuditEvent,
+    Author,
+    Consent,
+    Forgotten,
+    PullCommit,
+    PullRequest,
+    ReviewThread,
+    Signature,
+)
+
+
+class UnknownPersonError(ServiceError):
+    """No author of that key is kept."""
+
+
+def find_author(session: Session, repository_id: int, key: str) -> Author:
+    """An author by key.
+
+    Raises:
+        UnknownPersonError: none.
+    """
+    wanted = select(Author).where(Author.repository_id == repository_id, Author.key == key)
+    found = session.exec(wanted).one_or_none()
+    if found is None:
+        raise UnknownPersonError(f"no author {key!r} is kept; see `routeprint authors`")
+    return found
+
+
+def keep_author(
+    session: Session,
+    repository_id: int,
+    key: str,
+    *,
+    name: str,
+    kind: str,
+    tier: str,
+    github_id: int | None = None,
+) -> Author:
+    """Find an author or add them."""
+    wanted = select(Author).where(Author.repository_id == repository_id, Author.key == key)
+    row = session.exec(wanted).one_or_none()
+    row = row or Author(repository_id=repository_id, key=key, name=name, kind=kind, tier=tier)
+    row.name, row.kind, row.tier, row.github_id = name, kind, tier, github_id or row.github_id
+    session.add(row)
+    session.flush()
+    return row
+
+
+def record_consent(session: Session, author: Author, state: ConsentState, by: str, how: str = "") -> Consent:
+    """Write down what a person said. Withdrawing ends the use of their own signature at once."""
+    assert author.id is not None, "the row has been flushed"
+    row = Consent(author_id=author.id, state=state, recorded_by=by, said_how=how)
+    session.add(row)
+    if state is ConsentState.WITHDRAWN:
+        for signature in _own_signatures(session, author):
+            signature.withdrawn_reason = "consent withdrawn"
+    audit(session, by, f"consent {state}", author.key, {"how": how})
+    session.flush()
+    return row
+
+
+def consent_of(session: Session, author: Author) -> ConsentState | None:
+    """What a person said last; None means never asked, which is not consent."""
+    wanted = select(Consent).where(Consent.author_id == author.id).order_by(col(Consent.id).desc())
+    last = session.exec(wanted).first()
+    return None if last is None else last.state
+
+
+def consenting_authors(session: Session, repository_id: int) -> tuple[str, ...]:
+    """Keys of the people who may have a signature of their own."""
+    people = session.exec(select(Author).where(Author.repository_id == repository_id)).all()
+    given = (author.key for author in people if consent_of(session, author) is ConsentState.GIVEN)
+    return tuple(sorted(given))
+
+
+def _own_signatures(session: Session, author: Author) -> Sequence[Signature]:
+    return session.exec(
+        select(Signature).where(
+            Signature.repository_id == author.repository_id, Signature.scope == scope_of_author(author.key)
+        )
+    ).all()
+
+
+def forgotten_digests(session: Session, repository_id: int) -> tuple[str, ...]:
+    """Whose code a repository's teams must not be learned from."""
+    wanted = select(Forgotten.digest).where(Forgotten.repository_id == repository_id)
+    return tuple(sorted(session.exec(wanted)))
+
+
+def forget_author(session: Session, author: Author, by: str) -> tuple[str, ...]:
+    """Delete a person's rows and their name elsewhere; returns the digests of their signatures' artifacts."""
+    session.add(Forgotten(repository_id=author.repository_id, digest=forgotten_digest(author.key)))
+    pulls = select(PullRequest.id).where(PullRequest.repository_id == author.repository_id)
+    named: tuple[tuple[Any, str], ...] = (
+        (PullCommit, "author_key"), (PullCommit, "requester"), (ReviewThread, "author_key"),
+        (ReviewThread, "resolved_by"),
+    )  # fmt: skip
+    for table, column in named:
+        place = col(getattr(table, column))
+        session.execute(
+            update(table)
+            .where(place == author.key, col(table.pull_request_id).in_(pulls))
+            .values({column: ""})
+        )
+    signatures = _own_signatures(session, author)
+    artifacts = tuple(signature.artifact for signature in signatures)
+    for signature in signatures:
+        session.delete(signature)
+    own = subject_of(author.repository_id, author.key)
+    changed(session, delete(ApiToken).where(col(ApiToken.subject) == own))
+    audit(session, by, "forgot a person", f"repository {author.repository_id}", {})  # without their name
+    session.delete(author)
+    session.flush()
+    return artifacts
+
+
+def audit(session: Session, who: str, what: str, target: str, details: dict[str, Any] | None = None) -> None:
+    """Write down who did what to what."""
+    session.add(AuditEvent(who=who, what=what, target=target, details=details or {}))

@@ -1,0 +1,151 @@
+"""Pull requests as GitHub last told them, the comment on each, and what people let pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import Session, col, or_, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from service.db.columns import now
+from service.db.states import AcceptanceKind, PullState, ReviewStatus
+from service.db.tables import Acceptance, Backtest, Comment, PullRequest, Review
+
+
+def keep_pull(session: Session, repository_id: int, number: int, **known: object) -> PullRequest:
+    """Find a pull request or add it, and write down what is known of it now."""
+    wanted = select(PullRequest).where(
+        PullRequest.repository_id == repository_id, PullRequest.number == number
+    )
+    row = session.exec(wanted).one_or_none()
+    row = row or PullRequest(repository_id=repository_id, number=number, head_sha="", base_sha="")
+    for name, value in known.items():
+        setattr(row, name, value)
+    row.updated_at = now()
+    session.add(row)
+    session.flush()
+    return row
+
+
+def find_open_pulls(session: Session, repository_id: int, head_sha: str) -> list[int]:
+    """Numbers of the open pull requests with a head: a fork's check names none."""
+    wanted = select(PullRequest.number).where(
+        PullRequest.repository_id == repository_id,
+        PullRequest.head_sha == head_sha,
+        PullRequest.state == PullState.OPEN,
+    )
+    return list(session.exec(wanted.order_by(col(PullRequest.number))))
+
+
+def find_comment(session: Session, repository_id: int, number: int) -> int | None:
+    """GitHub's id of our comment on a pull request, as remembered."""
+    wanted = (
+        select(Comment.comment_id)
+        .join(PullRequest, col(PullRequest.id) == Comment.pull_request_id)
+        .where(PullRequest.repository_id == repository_id, PullRequest.number == number)
+    )
+    return session.exec(wanted).one_or_none()
+
+
+def note_comment(session: Session, repository_id: int, number: int, comment_id: int | None) -> None:
+    """Remember our comment; None: there is none."""
+    pull = keep_pull(session, repository_id, number)
+    assert pull.id is not None, "the row has been flushed"
+    wanted = select(Comment).where(Comment.pull_request_id == pull.id)
+    row = session.exec(wanted).one_or_none() or Comment(pull_request_id=pull.id)
+    row.comment_id, row.updated_at = comment_id, now()
+    session.add(row)
+
+
+# ------------------------------------------------------------------------------------------- checks
+
+
+def list_abandoned(session: Session, repository_id: int | None = None) -> Sequence[Review]:
+    """Reviews that ended without an answer while their check run is open on GitHub."""
+    wanted = select(Review).where(
+        col(Review.status).in_([ReviewStatus.SUPERSEDED, ReviewStatus.FAILED]),
+        col(Review.check_run_id).is_not(None),
+        col(Review.published_at).is_(None),
+        Review.conclusion == "",
+    )
+    if repository_id is not None:
+        wanted = wanted.where(Review.repository_id == repository_id)
+    return session.exec(wanted.order_by(col(Review.id)).limit(200)).all()
+
+
+def list_overdue(session: Session, before: datetime) -> Sequence[Review]:
+    """Reviews with an open check run that were begun before a moment."""
+    wanted = select(Review).where(
+        col(Review.status).in_([ReviewStatus.QUEUED, ReviewStatus.RUNNING]),
+        col(Review.check_run_id).is_not(None),
+        col(Review.published_at).is_(None),
+        col(Review.started_at) < before,
+    )
+    return session.exec(wanted.order_by(col(Review.id)).limit(200)).all()
+
+
+def latest_done(session: Session, repository_id: int, number: int, head_sha: str) -> Review | None:
+    """The last answer that a head of a pull request was given."""
+    wanted = select(Review).where(
+        Review.repository_id == repository_id, Review.number == number, Review.head_sha == head_sha,
+        Review.status == ReviewStatus.DONE, Review.report != "",
+    )  # fmt: skip
+    return session.exec(wanted.order_by(col(Review.id).desc()).limit(1)).first()
+
+
+def is_asked(session: Session, repository_id: int, number: int, requested_by: str) -> bool:
+    """Whether a request for another answer has been written down already."""
+    wanted = select(Review.id).where(
+        Review.repository_id == repository_id, Review.number == number, Review.requested_by == requested_by
+    )
+    return session.exec(wanted.limit(1)).first() is not None
+
+
+# ------------------------------------------------------------------------------------ what is let pass
+
+
+def accept(session: Session, acceptance: Acceptance) -> None:
+    """Write down what a person let pass, once."""
+    same = select(Acceptance.id).where(
+        Acceptance.repository_id == acceptance.repository_id, Acceptance.kind == acceptance.kind,
+        Acceptance.fingerprint == acceptance.fingerprint, Acceptance.path == acceptance.path,
+        Acceptance.number == acceptance.number, Acceptance.reason == acceptance.reason,
+        col(Acceptance.withdrawn_at).is_(None),
+    )  # fmt: skip
+    if session.exec(same.limit(1)).first() is None:
+        session.add(acceptance)
+
+
+def list_mutes(session: Session, repository_id: int, number: int) -> Sequence[Acceptance]:
+    """Path patterns that people muted for good, or in one pull request."""
+    return session.exec(
+        _valid(repository_id, AcceptanceKind.PATH).where(
+            or_(col(Acceptance.number).is_(None), Acceptance.number == number)
+        )
+    ).all()
+
+
+def is_accepted(session: Session, repository_id: int, number: int, head_sha: str) -> bool:
+    """Whether somebody said that a head is meant to differ."""
+    wanted = _valid(repository_id, AcceptanceKind.FINDING).where(
+        Acceptance.number == number, Acceptance.fingerprint == head_sha
+    )
+    return session.exec(wanted.limit(1)).first() is not None
+
+
+def _valid(repository_id: int, kind: AcceptanceKind) -> SelectOfScalar[Acceptance]:
+    return select(Acceptance).where(
+        Acceptance.repository_id == repository_id, Acceptance.kind == kind,
+        col(Acceptance.withdrawn_at).is_(None),
+        or_(col(Acceptance.until).is_(None), col(Acceptance.until) >= now()),
+    )  # fmt: skip
+
+
+def may_gate(session: Session, repository_id: int, team: str, version: int, limit: float) -> bool:
+    """Whether the last back-test of a signature alarmed seldom enough, by the upper end of its interval."""
+    wanted = select(Backtest).where(
+        Backtest.repository_id == repository_id, Backtest.team == team, Backtest.signature_version == version
+    )
+    last = session.exec(wanted.order_by(col(Backtest.id).desc()).limit(1)).first()
+    return last is not None and last.n_scored > 0 and float(last.figures.get("high", 1.0)) <= limit

@@ -1,0 +1,226 @@
+"""Everything a person can see of their own signature, gathered from what the profile stored.
+
+Words and spectra are read once and kept: the second page is a look-up.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from connectors.contribution import Contribution
+from connectors.identity.author import Author, AuthorKind
+from fingerprint.config import ProfileConfig
+from fingerprint.passage import Corpus, Passage
+from fingerprint.provenance import CODE_VERSION, digest_of
+from fingerprint.report import Habits, SiteSpectrum
+from fingerprint.signature import RoutingSignature
+from service.artifacts import ArtifactStore, read_json, write_json
+from service.flows.ingest import Ingested, load_ingested
+from service.flows.passages import corpus_of
+from service.flows.profile import find_profile
+from service.flows.signatures import load_routing_signature
+from service.flows.team import TeamChoice, find_author
+from service.reports.pages.author import AuthorReport, Command, OwnCode
+from service.reports.profile_summary import AuthorRow, ProfileSummary
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from fingerprint.adapters.adapter import Adapter
+
+MOST_TOKENS = 8_000
+"""Scored tokens of unseen code read for the words, about: one forward pass a state."""
+
+
+def author_report(repository: Path, settings: Settings, word: str) -> AuthorReport:
+    """The report of the author that ``word`` names.
+
+    Raises:
+        NotProfiledError, NotIngestedError, UnknownAuthorError: what to do is in the message.
+    """
+    _, place = find_profile(repository, settings)
+    opened = _Opened.of(repository, settings, read_json(place / "profile.json"))
+    author = find_author(opened.ingested.authors, word)
+    row = next((row for row in opened.summary.authors if row.key == author.key), None)
+    is_trained = author.key in opened.adapters
+    return AuthorReport(
+        repository=repository.resolve().name,
+        row=row or AuthorRow(key=author.key, name=author.name, kind=author.kind.value),
+        code=opened.own_code(author),
+        signature=opened.signature(author.key),
+        habits=opened.habits(author.key) if is_trained else None,
+        spectrum=opened.spectrum(author.key) if is_trained else None,
+        commands=_commands(repository, author.key),
+        missing=_missing(repository, author.key),
+        provenance=opened.summary.provenance | {"team signature": opened.summary.signature},
+    )
+
+
+def _commands(repository: Path, key: str) -> tuple[Command, ...]:
+    where = ["--repo", str(repository)]
+    export = shlex.join(["routeprint", "report", *where, "--author", key, "--format", "json"])
+    forget = shlex.join(["routeprint", "forget", *where])
+    return (
+        Command("Export: the figures of this page's profile as JSON.", export),
+        Command(
+            "Delete: everything kept about this repository: signatures, adapters, contributions. It asks "
+            "first, and cannot be undone.", forget,
+        ),
+    )  # fmt: skip
+
+
+def _missing(repository: Path, key: str) -> dict[str, str]:
+    where = f"--repo {shlex.quote(str(repository))}"
+    return {
+        "seeds": f"routeprint eval {where} --halves",
+        "latents": f"routeprint sae shift {where} --author {shlex.quote(key)}",
+        "edits": f"routeprint decompose edit {where} --author {shlex.quote(key)}",
+    }
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A profile's stored facts, and the history it was made from."""
+
+    repository: Path
+    settings: Settings
+    store: ArtifactStore
+    ingested: Ingested
+    facts: dict[str, Any]
+    config: ProfileConfig
+    summary: ProfileSummary
+    choice: TeamChoice
+
+    @classmethod
+    def of(cls, repository: Path, settings: Settings, facts: dict[str, Any]) -> _Opened:
+        return cls(
+            repository, settings, ArtifactStore(settings.home), load_ingested(repository, settings), facts,
+            ProfileConfig.model_validate(facts["config"]), ProfileSummary.model_validate(facts["summary"]),
+            TeamChoice.from_json(facts["choice"]),
+        )  # fmt: skip
+
+    @property
+    def adapters(self) -> dict[str, str]:
+        """Digests by name."""
+        return self.facts["adapters"]
+
+    @property
+    def nulls(self) -> list[str]:
+        """Names of the adapters of shuffled authors: "<author>/<set>"."""
+        return sorted(name for name in self.adapters if "/" in name)
+
+    def signature(self, key: str) -> RoutingSignature | None:
+        """The author's routing signature, None when the author was not trained."""
+        digest = self.facts["author_signatures"].get(key)
+        if digest is None:
+            return None
+        return load_routing_signature(self.store.require("author-signature", digest))
+
+    def own_code(self, author: Author) -> OwnCode:
+        """What of the author's code is in the history, and what of it the team took."""
+        taken, left_out = _Tally(), Counter[str]()
+        for contribution in self.ingested.store:
+            if contribution.author != author.key:
+                continue
+            reason = self.choice.why_not(contribution, author.kind)
+            if reason:
+                left_out[reason] += contribution.n_added
+            else:
+                taken.add(contribution)
+        ledger = {r.value: t.lines for r, t in self.ingested.ledger.dropped.items() if t.lines}
+        return OwnCode(
+            len(taken.commits), taken.n_lines, min(taken.dates, default=None), max(taken.dates, default=None),
+            Counter(taken.commits.values()), taken.languages, left_out, ledger,
+        )  # fmt: skip
+
+    def habits(self, key: str) -> Habits:
+        """Words that come back, read from code after the training slice."""
+        passages = self._unseen(key)
+        digest = digest_of(
+            {"what": "habits", "author": key, "adapters": [self.adapters[n] for n in ("reference", key)],
+             "nulls": [self.adapters[n] for n in self.nulls], "text": Corpus(tuple(passages)).digest,
+             "code": CODE_VERSION}
+        )  # fmt: skip
+
+        def write(directory: Path) -> None:
+            write_json(directory / "habits.json", self._find_habits(key, passages).model_dump(mode="json"))
+
+        return Habits.model_validate(read_json(self._make("habits", digest, write) / "habits.json"))
+
+    def _find_habits(self, key: str, passages: list[Passage]) -> Habits:
+        from fingerprint.drift.habits import find_habits
+        from service.flows.base import load_routed
+
+        revision = self.summary.provenance["revision"]
+        routed = load_routed(self.settings, self.config.base, revision, self.config.adapter.scale)
+        reference, own, *nulls = (self._adapter(name).state for name in ("reference", key, *self.nulls))
+        return find_habits(
+            routed, passages, reference=reference, author=own, nulls=nulls,
+            passage_tokens=self.config.drift.passage_tokens, batch_tokens=self.config.drift.batch_tokens,
+        )  # fmt: skip
+
+    def _unseen(self, key: str) -> list[Passage]:
+        """The author's passages of dev and calibration, evenly over time; held-out stays untouched."""
+        enrolled = corpus_of(
+            c for c in self.ingested.store if not self.choice.why_not(c, self._kind(c.author))
+        )
+        _, *later, _ = enrolled.split_by_time(self.config.drift.slices)
+        own = [passage for corpus in later for passage in corpus if passage.author == key]
+        n_tokens = sum(len(passage.marked) for passage in own) / 4
+        return own[:: max(1, round(n_tokens / MOST_TOKENS))]
+
+    def _kind(self, key: str) -> AuthorKind:
+        return next((a.kind for a in self.ingested.authors if a.key == key), AuthorKind.HUMAN)
+
+    def spectrum(self, key: str) -> tuple[SiteSpectrum, ...]:
+        """Singular values of the author's difference by site, beside the nulls'."""
+        names = [key, *self.nulls]
+        digest = digest_of(
+            {"what": "spectrum", "adapters": [self.adapters[name] for name in names], "code": CODE_VERSION}
+        )
+
+        def write(directory: Path) -> None:
+            from fingerprint.adapters.spectrum import singular_values
+
+            loaded = [self._adapter(name) for name in names]
+            found = [singular_values(one.weights, one.routes.A, one.scale) for one in loaded]
+            rows = [[site, [one[site].tolist() for one in found]] for site in found[0]]
+            write_json(directory / "spectrum.json", rows)
+
+        stored = read_json(self._make("spectrum", digest, write) / "spectrum.json")
+        return tuple(
+            SiteSpectrum.model_validate({"site": site, "values": own, "null_values": nulls})
+            for site, (own, *nulls) in stored
+        )
+
+    def _make(self, kind: str, digest: str, write: Any) -> Path:
+        self.store.record(self.repository).use(kind, digest)
+        return self.store.put(kind, digest, write)
+
+    def _adapter(self, name: str) -> Adapter:
+        from fingerprint.adapters.adapter import Adapter
+
+        return Adapter.load(self.store.require("adapter", self.adapters[name]))
+
+
+class _Tally:
+    """Counts of one author's contributions."""
+
+    def __init__(self) -> None:
+        self.commits: dict[str, str] = {}
+        self.dates: list[datetime] = []
+        self.languages: Counter[str] = Counter()
+        self.n_lines = 0
+
+    def add(self, contribution: Contribution) -> None:
+        """Count one."""
+        self.commits[contribution.commit] = (
+            contribution.credit.label.value if contribution.credit else "undeclared"
+        )
+        self.dates.append(contribution.authored_at)
+        self.languages[contribution.language] += contribution.n_added
+        self.n_lines += contribution.n_added

@@ -1,0 +1,145 @@
+"""The review page: one diff, its answer, and everything the answer rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from connectors.contribution import FilePatch
+from connectors.diff import format_patch
+from fingerprint.report import DriftReport, Evidence, Finding, HunkDrift, ScorePart, Verdict
+from service.reports import wording
+from service.reports.pages import charts
+from service.reports.pages.diff_view import view_diff
+from service.reports.pages.environment import render_template
+from service.reports.pages.page import WebPage
+
+_WORDS = {Verdict.TYPICAL: "Typical", Verdict.UNUSUAL: "Unusual", Verdict.NOT_SCORED: "Not scored"}
+
+
+@dataclass(frozen=True)
+class ScoreBand:
+    """One number of the answer among the team's own.
+
+    Attributes:
+        name: "score" for the whole, else a part's: "routes", "n-grams". value: of the diff. scores: of the
+            team's calibration commits, oldest first. threshold: calibration score from which an alarm is
+            raised, None when there are too few commits for one.
+    """
+
+    name: str
+    value: float
+    scores: tuple[float, ...]
+    threshold: float | None
+
+
+@dataclass(frozen=True)
+class Review:
+    """One reviewed diff.
+
+    Attributes:
+        report: the answer. patches: the diff itself, which the answer does not hold.
+        repository: its name. subject: what was reviewed, in words ("main..HEAD", "standard input").
+        command: what makes this page again. bands: the team's own values, () when they are not at hand.
+        reviewed_at: when, None when not known. is_expert: open the expert parts at first.
+    """
+
+    report: DriftReport
+    patches: tuple[FilePatch, ...]
+    repository: str
+    subject: str
+    command: str
+    bands: tuple[ScoreBand, ...] = ()
+    reviewed_at: datetime | None = None
+    is_expert: bool = False
+
+
+def review_page(review: Review) -> WebPage:
+    """The page of one review."""
+    report = review.report
+    scored, left_out = view_diff(review.patches, report)
+    body = render_template(
+        "review.html.jinja", review=review, report=report, word=_WORDS[report.verdict],
+        headline=_headline(report), reading=wording.reading_sentence(report), scored=scored,
+        left_out=left_out,
+        numbers=_numbers(report.evidence, review.bands) if report.evidence else (),
+        controls=_controls(report.evidence) if report.evidence else (), provenance=_provenance(review),
+        explain=explain_finding, control=wording.control_sentence, share_bar=charts.share_bar,
+        signed_bar=charts.signed_bar, sums=_sums,
+    )  # fmt: skip
+    title = f"{_WORDS[report.verdict]}: {review.subject}"
+    return WebPage(title, body, "Review", ("base.css", "review.css"))
+
+
+def _headline(report: DriftReport) -> str:
+    """The verdict's sentence without its first word, which stands above it."""
+    if report.evidence is None:
+        return f"{report.reason[:1].upper()}{report.reason[1:]}"
+    sentence = wording.verdict_line(report).partition(" · ")[2]
+    return f"This diff {sentence}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A row of the table of scores: what it is, its p-value, where it stands."""
+
+    name: str
+    note: str
+    p_value: str
+    chart: object
+
+
+def _numbers(evidence: Evidence, bands: tuple[ScoreBand, ...]) -> tuple[_Number, ...]:
+    """The whole score, then each part, each with the team's own values around it."""
+    known = {band.name: band for band in bands}
+    whole = known.get("score", ScoreBand("score", evidence.score, (), evidence.threshold))
+    rows = [
+        _Number("The whole score", "decides the verdict", wording.p_value(evidence.p_value),
+                charts.strip("score", whole.value, whole.scores, whole.threshold))
+    ]  # fmt: skip
+    for part in evidence.parts:
+        band = known.get(part.name, ScoreBand(part.name, part.score, (), None))
+        rows.append(
+            _Number(part.name.capitalize(), _part_note(part, evidence), wording.p_value(part.p_value),
+                    charts.strip(part.name, band.value, band.scores, band.threshold))
+        )  # fmt: skip
+    return tuple(rows)
+
+
+def _part_note(part: ScorePart, evidence: Evidence) -> str:
+    share = f"{wording.percent(part.share)} of the whole"
+    return f"{share}; {evidence.combination}" if part.name == "routes" else share
+
+
+def _controls(evidence: Evidence) -> tuple[tuple[str, str, str], ...]:
+    """The rows of the shared wording that are not scores: figures beside their control."""
+    drawn = {"p-value", *(row[0] for row in wording.evidence_rows(evidence) if row[0].startswith("· "))}
+    rows = [row for row in wording.evidence_rows(evidence) if row[0] not in drawn]
+    null = "no null adapter" if evidence.null_p_value is None else wording.p_value(evidence.null_p_value)
+    n = f"{wording.p_value(evidence.p_value)} among {evidence.n_calibration} commits ({evidence.cell})"
+    return (("the same diff read by the null adapter", null, f"the team's adapter: {n}"), *rows)
+
+
+def explain_finding(finding: Finding) -> tuple[tuple[str, bool], ...]:
+    """Pieces (text, is_code) of the sentence, its first letter a capital."""
+    (first, is_code), *rest = wording.finding_sentence(finding)
+    return ((first[:1].upper() + first[1:], is_code), *rest)
+
+
+def _sums(hunk: HunkDrift) -> tuple[float, float]:
+    """(sum of the shares, the largest of their sizes)."""
+    return sum(share.nats for share in hunk.shares), max((abs(s.nats) for s in hunk.shares), default=0.0)
+
+
+def _provenance(review: Review) -> tuple[tuple[str, str], ...]:
+    report = review.report
+    diff = sha256("".join(map(format_patch, review.patches)).encode("utf-8", "surrogateescape")).hexdigest()
+    facts = {
+        "reviewed": "" if review.reviewed_at is None else f"{review.reviewed_at:%Y-%m-%d %H:%M %Z}".strip(),
+        "diff (SHA-256, normalised)": diff,
+        "team signature": report.signature or "none",
+        "answer's format": str(report.format),
+        **{name: report.provenance[name] for name in sorted(report.provenance)},
+    }
+    return tuple((name, value) for name, value in facts.items() if value)

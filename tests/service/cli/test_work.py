@@ -1,0 +1,85 @@
+"""The commands about work, signatures and people, on a real repository, without doing the work."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from service.cli.main import app
+from service.db.queries.repositories import find_repository, number_of
+from service.db.queries.signatures import NewSignature, add_version
+from service.db.session import connect
+from service.settings import Settings
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    place = tmp_path / "shop"
+    git = ["git", "-C", str(place), "-c", "user.name=Ann Other", "-c", "user.email=ann@example.org"]
+    subprocess.run(["git", "init", "-q", "-b", "main", str(place)], check=True)
+    for number in range(3):
+        (place / "a.py").write_text(f"value = {number}\n")
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", "work"], check=True)
+    return place
+
+
+def run(*words: str, home: Path, code: int = 0) -> str:
+    shown = CliRunner().invoke(app, [*words, "--home", str(home)])
+    if shown.exception is not None and not isinstance(shown.exception, SystemExit):
+        assert code == 2, shown.exception
+        return str(shown.exception)
+    assert shown.exit_code == code, shown.output
+    return shown.output
+
+
+def test_the_database_is_brought_up_to_date_and_says_so(tmp_path: Path):
+    assert "it was empty" in run("db", "upgrade", home=tmp_path)
+    assert "as it was" in run("db", "upgrade", home=tmp_path)
+
+
+def test_jobs_are_asked_for_listed_called_off_and_asked_again(tmp_path: Path, shop: Path):
+    home = tmp_path / "home"
+    repo = ("--repo", str(shop))
+    asked = run("jobs", "ask", "ingest", *repo, home=home).split()[0]
+    assert run("jobs", "ask", "ingest", *repo, home=home).split()[0] == asked
+    review = run("jobs", "ask", "review", *repo, "--range", "HEAD~1..HEAD", home=home).split()[0]
+    listed = run("jobs", "list", home=home)
+    assert asked in listed and "queued" in listed and review[:20] in listed.replace("\n", "")
+    assert "called off" in run("jobs", "cancel", asked, home=home)
+    assert "cancelled on request" in run("jobs", "log", asked, home=home)
+    assert "asked for" in run("jobs", "retry", asked, home=home)
+    assert "has ended" in run("jobs", "cancel", asked, home=home, code=2)
+    assert "is no job" in run("jobs", "log", "nothing", home=home, code=2)
+    assert "no queue nonsense" in run("work", "--queue", "nonsense", home=home, code=2)
+
+
+def test_versions_are_listed_pinned_and_rolled_back(tmp_path: Path, shop: Path):
+    home, repo = tmp_path / "home", ("--repo", str(shop))
+    run("jobs", "ask", "ingest", *repo, home=home)
+    database = connect(Settings(home=home))
+    with database.writing() as session:
+        number = number_of(find_repository(session, str(shop)))
+        for n in (1, 2):
+            add_version(session, NewSignature(number, "team:", f"p{n}", f"a{n}", "b", "c", "", 100, {}))
+    database.close()
+    assert "version 1" in run("signatures", "rollback", "--reason", "noisy", *repo, home=home)
+    assert "withdrawn: noisy" in run("signatures", "list", *repo, home=home)
+    assert "version 2" in run("signatures", "pin", "2", *repo, home=home)
+    assert "in use, pinned" in run("signatures", "list", *repo, home=home)
+    assert "no version 7" in run("signatures", "pin", "7", *repo, home=home, code=2)
+
+
+def test_consent_is_recorded_and_a_person_forgotten(tmp_path: Path, shop: Path):
+    home, repo = tmp_path / "home", ("--repo", str(shop))
+    run("ingest", *repo, home=home)
+    assert "consent given" in run("people", "consent", "ann", "--state", "given", *repo, home=home)
+    assert "forgotten" in run("people", "forget", "ann", *repo, home=home)
+    database = connect(Settings(home=home))
+    with database.engine.connect() as connection:
+        (n_authors,) = connection.exec_driver_sql("SELECT count(*) FROM author").one()
+    database.close()
+    assert n_authors == 0

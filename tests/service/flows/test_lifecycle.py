@@ -1,0 +1,271 @@
+"""When signatures are learned again, and what forgetting leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from connectors.contribution import Contribution
+from connectors.identity.author import AuthorKind, forgotten_digest
+from fingerprint.storage import write_json
+from service.artifacts import ArtifactError, ArtifactStore
+from service.db.migrate import upgrade
+from service.db.queries import signatures as versions
+from service.db.queries.people import (
+    consenting_authors,
+    forgotten_digests,
+    keep_author,
+    record_consent,
+)  # fmt: skip
+from service.db.queries.repositories import (
+    UnknownRepositoryError,
+    find_repository,
+    keep_repository,
+    keep_team,
+    note_ingested,
+    number_of,
+)  # fmt: skip
+from service.db.session import connect
+from service.db.states import ConsentState
+from service.db.tables import AuditEvent, Author, Consent, Signature
+from service.enqueue import Enqueuer, prepare_engine
+from service.flows.lifecycle import count_new_commits, forget_person, look_after, why_stale
+from service.flows.team import TeamChoice
+from service.flows.transfer import TransferError, export_signature, import_signature
+from service.settings import Settings
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, stale_commits=10, stale_days=30)
+
+
+@pytest.fixture
+def asking(settings: Settings) -> Iterator[Enqueuer]:
+    database = connect(settings)
+    upgrade(database)
+    prepare_engine(database)
+    found = Enqueuer.of(database)
+    yield found
+    found.close()
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def small_history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """25 commits, every fifth of them to the documents."""
+    place = tmp_path_factory.mktemp("history")
+    lines = []
+    for number in range(25):
+        path = f"docs/{number}.md" if number % 5 == 4 else f"src/{number}.py"
+        stamp = f"Ann <ann@example.org> {1_700_000_000 + number} +0000"
+        lines.append(
+            f"commit refs/heads/main\nauthor {stamp}\ncommitter {stamp}\ndata 1\nw\n"
+            f"M 100644 inline {path}\ndata 2\n{number % 10}\n\n"
+        )
+    git = ["git", "-C", str(place)]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    subprocess.run([*git, "fast-import", "--quiet"], input="".join(lines).encode(), check=True)
+    return place
+
+
+def commit_ids(place: Path) -> list[str]:
+    shown = subprocess.run(
+        ["git", "-C", str(place), "rev-list", "main"], check=True, capture_output=True, text=True
+    )
+    return shown.stdout.split()
+
+
+def made(repository: int, scope: str, n: int, commit: str = "") -> versions.NewSignature:
+    return versions.NewSignature(repository, scope, f"p{n}", f"a{n}", "base", "config", commit, 100, {})
+
+
+@pytest.mark.parametrize(
+    ("n_new", "age_days", "base", "reason"),
+    [
+        (0, 400, "base", ""),
+        (9, 29, "base", ""),
+        (10, 0, "base", "10 new commits"),
+        (1, 30, "base", "30 days old, with 1 new commits"),
+        (0, 0, "another", "the base has changed"),
+        (0, 0, "", ""),
+        (None, 0, "base", "the history it was learned from has been rewritten"),
+    ],
+)
+def test_the_rule_of_staleness(
+    settings: Settings, n_new: int | None, age_days: int, base: str, reason: str
+) -> None:
+    signature = Signature(
+        repository_id=1, scope="team:", version=1, profile="p", artifact="a", base_hash="base",
+        config_hash="c", made_at=NOW - timedelta(days=age_days),
+    )  # fmt: skip
+    assert why_stale(signature, n_new, base, NOW, settings) == reason
+
+
+def test_versions_are_used_pinned_rolled_back_and_keep_their_names(asking: Enqueuer) -> None:
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, "shop/till"))
+        for n in (1, 2, 3):
+            versions.add_version(session, made(number, "team:", n))
+        assert versions.add_version(session, made(number, "team:", 3)).version == 3, "the same is the same"
+
+        def used() -> int | None:
+            present = versions.current_version(session, number, "team:")
+            return None if present is None else present.version
+
+        assert used() == 3
+        assert versions.roll_back(session, number, "team:", "flags everything").version == used() == 2
+        versions.pin(session, number, "team:", 1)
+        versions.add_version(session, made(number, "team:", 4))
+        assert used() == 1
+        versions.unpin(session, number, "team:")
+        assert used() == 4
+        with pytest.raises(versions.UnknownSignatureError, match="versions 1 to 4"):
+            versions.pin(session, number, "team:", 9)
+        withdrawn = versions.require_version(session, number, "team:", 3)
+        assert (withdrawn.withdrawn_reason, withdrawn.profile) == ("flags everything", "p3")
+
+
+def test_what_is_due_is_asked_for_once(asking: Enqueuer, settings: Settings, small_history: Path) -> None:
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, "shop/till", path=str(small_history)))
+        keep_team(session, number, "docs", ["docs/**"])
+    assert [job.split("-")[0] for job in look_after(asking, settings)] == ["ingest"]
+    assert look_after(asking, settings) == [], "it is already waiting"
+    head = commit_ids(small_history)[0]
+    with asking.database.writing() as session:
+        note_ingested(session, number, head, datetime.now(UTC))
+    assert len(look_after(asking, settings)) == 2, "neither team has a signature"
+    assert look_after(asking, settings) == []
+
+
+def test_only_commits_of_the_teams_paths_make_it_stale(
+    asking: Enqueuer, settings: Settings, small_history: Path
+) -> None:
+    commits = commit_ids(small_history)
+    assert count_new_commits(small_history, commits[-1], commits[0]) == 24
+    assert count_new_commits(small_history, commits[-1], commits[0], ["docs/**"]) == 5
+    assert count_new_commits(small_history, "f" * 40, commits[0]) is None
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, "shop/till", path=str(small_history)))
+        keep_team(session, number, "docs", ["docs/**"])
+        note_ingested(session, number, commits[0], datetime.now(UTC))
+        for n, scope in enumerate(("team:", "team:docs")):
+            versions.add_version(session, made(number, scope, n, commit=commits[-1]))
+    asked = look_after(asking, settings, "base")
+    with asking.database.reading() as session:
+        stale = {v.scope: v.stale_reason for v in versions.list_versions(session, number)}
+    assert len(asked) == 1
+    assert stale == {"team:": "24 new commits", "team:docs": ""}
+
+
+def test_consent_is_recorded_and_its_withdrawal_ends_the_signature(asking: Enqueuer) -> None:
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, "shop/till"))
+        ann = keep_author(session, number, "human:ann", name="Ann", kind="human", tier="B")
+        keep_author(session, number, "human:bob", name="Bob", kind="human", tier="B")
+        assert consenting_authors(session, number) == ()
+        record_consent(session, ann, ConsentState.GIVEN, by="lead", how="e-mail of 1 June")
+        assert consenting_authors(session, number) == ("human:ann",)
+        versions.add_version(session, made(number, "author:human:ann", 1))
+        record_consent(session, ann, ConsentState.WITHDRAWN, by="human:ann")
+        assert consenting_authors(session, number) == ()
+        assert versions.current_version(session, number, "author:human:ann") is None
+
+
+def test_forgetting_leaves_no_name_and_no_artifact(asking: Enqueuer, settings: Settings) -> None:
+    store = ArtifactStore(settings.home)
+    facts = {
+        "signature": "s", "adapters": {"team": "t", "human:ann": "d", "human:ann/0": "n", "human:anna": "o"},
+        "author_signatures": {"human:ann": "as"},
+    }  # fmt: skip
+    store.put("profile", "p1", lambda place: write_json(place / "profile.json", facts))
+    for kind, digest in [("adapter", d) for d in "tdno"] + [("author-signature", "as")]:
+        store.put(kind, digest, lambda place: write_json(place / "x.json", 1))
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, "shop/till"))
+        ann = keep_author(session, number, "human:ann", name="Ann", kind="human", tier="B")
+        record_consent(session, ann, ConsentState.GIVEN, by="lead")
+        versions.add_version(session, made(number, "team:", 1))
+    assert forget_person(asking, settings, number, "human:ann", by="lead") == 3
+    assert [store.find("adapter", digest) is not None for digest in "tdno"] == [True, False, False, True]
+    with asking.database.reading() as session:
+        assert session.execute(sa.select(Author)).first() is None
+        assert session.execute(sa.select(Consent)).first() is None
+        stale = versions.current_version(session, number, "team:")
+        assert stale is not None and "forgotten" in stale.stale_reason
+        gone = forgotten_digests(session, number)
+        assert gone == (forgotten_digest("human:ann"),)
+        last = session.execute(sa.select(AuditEvent).order_by(sa.text("id DESC"))).scalars().first()
+    assert last is not None and "ann" not in f"{last.what} {last.target} {last.details}"
+    choice = TeamChoice(forgotten=frozenset(gone))
+    theirs = Contribution("c", "human:ann", NOW, "a.py", "python", ())
+    assert "forgotten" in choice.why_not(theirs, AuthorKind.HUMAN)
+    assert choice.facts()["n_forgotten"] == 1
+
+
+def test_renames_are_followed_and_old_names_still_found(asking: Enqueuer) -> None:
+    with asking.database.writing() as session:
+        first = number_of(keep_repository(session, "org/old", github_id=5))
+        assert number_of(keep_repository(session, "org/new_name", github_id=5)) == first
+        assert number_of(find_repository(session, "ORG/OLD")) == first
+        assert number_of(keep_repository(session, "org/old", github_id=6)) != first
+        assert find_repository(session, "org/old").github_id == 6, "the name belongs to another now"
+        with pytest.raises(UnknownRepositoryError):
+            find_repository(session, "org/newXname")
+
+
+def stored_profile(store: ArtifactStore) -> None:
+    facts = {"signature": "s", "adapters": {"team": "t", "human:ann": "d"}, "author_signatures": {}}
+    store.put("profile", "p", lambda place: write_json(place / "profile.json", facts))
+    store.put("team-signature", "s", lambda place: write_json(place / "signature.json", [1]))
+    for digest in "td":
+        store.put("adapter", digest, lambda place, digest=digest: write_json(place / "w.json", digest))
+
+
+def test_a_signature_travels_as_one_file_without_peoples_own_adapters(tmp_path: Path) -> None:
+    here, there = ArtifactStore(tmp_path / "here"), ArtifactStore(tmp_path / "there")
+    stored_profile(here)
+    file = export_signature(here, "p", {"scope": "team:"}, tmp_path / "team.signature")
+    assert import_signature(there, file) == ("p", {"scope": "team:"})
+    assert there.require("adapter", "t")
+    with pytest.raises(ArtifactError):
+        there.require("adapter", "d")
+    assert import_signature(there, file)[0] == "p", "twice does no harm"
+
+
+@pytest.mark.parametrize("damage", ["content", "added", "escape", "none"])
+def test_a_changed_file_is_refused(tmp_path: Path, damage: str) -> None:
+    here = ArtifactStore(tmp_path / "here")
+    stored_profile(here)
+    file = export_signature(here, "p", {}, tmp_path / "team.signature")
+    with zipfile.ZipFile(file) as bundle:
+        parts = {name: bundle.read(name) for name in bundle.namelist()}
+    manifest = json.loads(parts["manifest.json"])
+    if damage == "content":
+        parts["adapter/t/w.json"] += b" "
+    if damage == "added":
+        parts["adapter/t/more.json"] = b"1"
+    if damage == "escape":
+        manifest["files"]["adapter/t/../../x"] = manifest["files"].pop("adapter/t/w.json")
+        parts["adapter/t/../../x"] = parts.pop("adapter/t/w.json")
+        parts["manifest.json"] = json.dumps(manifest).encode()
+    with zipfile.ZipFile(file, "w") as bundle:
+        for name, content in parts.items():
+            bundle.writestr(name, content)
+    there = ArtifactStore(tmp_path / "there")
+    if damage == "none":
+        assert import_signature(there, file)[0] == "p"
+        return
+    with pytest.raises(TransferError):
+        import_signature(there, file)
+    assert not (tmp_path / "there").exists()

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from connectors.contribution import Contribution, Hunk
+from service.flows.author_map import map_authors
+from service.flows.idioms import lone_idioms
+from service.flows.team_page import calibration_points
+from tests.service.reports.pages import people
+
+
+def contribution(author: str, commit: int, *lines: str, path: str = "") -> Contribution:
+    hunk = Hunk(1, 0, 1, len(lines), "", tuple(f"+{line}" for line in lines))
+    when = datetime(2026, 1, 1 + commit, tzinfo=UTC)
+    return Contribution(f"{author}{commit}", author, when, path or f"{commit % 3}.py", "python", (hunk,))
+
+
+def test_an_idiom_is_carried_by_one_author_in_several_commits_and_files() -> None:
+    history = [
+        contribution("ann", n, "log = logger.bind(user)", "x = shared(1)", "def helper(a):", "helper(2)")
+        for n in range(5)
+    ]
+    history += [contribution("bob", n, "shared(2)", "once(3)", path="one.py") for n in range(5)]
+    (idiom,) = lone_idioms(history, {})
+    assert (idiom.text, idiom.n_commits, idiom.n_files, idiom.author) == ("logger.bind(", 5, 3, "")
+    assert (idiom.line, idiom.path, idiom.last) == (
+        "log = logger.bind(user)",
+        "1.py",
+        datetime(2026, 1, 5, tzinfo=UTC),
+    )
+    assert lone_idioms(history, {"ann": "Ann"})[0].author == "Ann"
+    assert lone_idioms(history[:3], {}) == ()
+
+
+def test_measured_false_alarms_are_those_of_held_out_commits() -> None:
+    stream = [{"slice": "calibration", "p_value": 0.01}] * 30
+    stream += [{"slice": "held-out", "p_value": p} for p in (0.01, 0.04, 0.2, 0.5)]
+    points = {point.level: point for point in calibration_points(stream)}
+    assert [points[level].n_flagged for level in (0.01, 0.05, 0.2, 0.3)] == [1, 2, 3, 3]
+    assert points[0.05].n == 4
+    assert points[0.05].low == pytest.approx(0.0676, abs=1e-3)  # Clopper-Pearson, 2 of 4
+    assert calibration_points(stream[:30]) == ()
+
+
+def test_the_map_puts_alike_authors_near_and_ignores_how_much_they_wrote() -> None:
+    signatures = {name: people.signature() for name in "abc"}
+    signatures["b"].readings["difference_by_route"] *= 3
+    rng = np.random.default_rng(5)
+    signatures["c"].readings["difference_by_route"][:] = rng.uniform(0, 1, (20, 4))
+    found = map_authors(signatures)
+    assert found is not None
+    place = {point.name: np.array([point.x, point.y]) for point in found.points}
+    assert np.linalg.norm(place["a"] - place["b"]) == pytest.approx(0, abs=1e-9)
+    assert np.linalg.norm(place["a"] - place["c"]) > 0.1
+    assert found.explained == pytest.approx(1.0)
+    assert "Principal components" in found.method
+    assert map_authors({"a": signatures["a"]}) is None

@@ -1,0 +1,137 @@
+"""What is asked for is written down once, whatever the order, and nothing is done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.db.queries.jobs import find_job, list_jobs
+from service.db.queries.repositories import UnknownRepositoryError, keep_repository, number_of
+from service.db.queries.reviews import ReviewQuestion, end_review, list_reviews, next_run
+from service.db.session import connect
+from service.db.states import Flow, JobStatus, ReviewStatus
+from service.enqueue import Enqueuer, JsonOnly, NotCancellableError, Urgency
+from tests.service.db.databases import KINDS, copied_settings, upgraded_template
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def template(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    with upgraded_template(request.param, tmp_path_factory.mktemp("template"), with_engine=True) as name:
+        yield request.param, name
+
+
+@pytest.fixture
+def asking(template: tuple[str, str], tmp_path: Path) -> Iterator[Enqueuer]:
+    with copied_settings(template[0], tmp_path, template[1]) as settings:
+        database = connect(settings)
+        found = Enqueuer.of(database)
+        yield found
+        found.close()
+        database.close()
+
+
+@pytest.fixture
+def repository(asking: Enqueuer) -> int:
+    with asking.database.writing() as session:
+        return number_of(keep_repository(session, "shop/till"))
+
+
+def engine_statuses(asking: Enqueuer) -> dict[str, str]:
+    return {workflow.workflow_id: workflow.status for workflow in asking.client.list_workflows()}
+
+
+def test_many_at_once_ask_one_question_once(asking: Enqueuer, repository: int):
+    question, answers = ReviewQuestion(repository, 7, "h1", "b"), []
+
+    def ask() -> None:
+        answers.append(asking.review(question))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(answer.is_new for answer in answers) == 1
+    assert len({answer.review.job_id for answer in answers}) == 1
+    assert list(engine_statuses(asking).values()) == ["ENQUEUED"]
+
+
+def test_another_base_signature_or_configuration_is_another_question(asking: Enqueuer, repository: int):
+    first = ReviewQuestion(repository, 7, "h1", "b")
+    others = [
+        ReviewQuestion(repository, 7, "h1", "b2"),
+        ReviewQuestion(repository, 7, "h1", "b2", signature_version=2),
+        ReviewQuestion(repository, 7, "h1", "b2", signature_version=2, config_hash="c"),
+    ]
+    asking.review(first)
+    assert [asking.review(question).is_new for question in others] == [True] * 3
+    with asking.database.reading() as session:
+        assert next_run(session, first) == 1
+        statuses = [row.status for row in list_reviews(session, repository)]
+    assert statuses == [ReviewStatus.QUEUED] + [ReviewStatus.SUPERSEDED] * 3
+    assert sorted(engine_statuses(asking).values()) == ["CANCELLED"] * 3 + ["ENQUEUED"]
+
+
+def test_teams_and_merge_groups_do_not_call_each_other_off(asking: Enqueuer, repository: int):
+    for team in ("", "backend"):
+        asking.review(ReviewQuestion(repository, 7, "h1", "b", team=team))
+    for head in ("g1", "g2"):
+        asking.review(ReviewQuestion(repository, 0, head, "b"), urgency=Urgency.MERGE_QUEUE)
+    assert set(engine_statuses(asking).values()) == {"ENQUEUED"}
+
+
+def test_an_answer_stands_when_the_question_comes_again(asking: Enqueuer, repository: int):
+    question = ReviewQuestion(repository, 7, "h1", "b")
+    asked = asking.review(question).review
+    with asking.database.writing() as session:
+        assert end_review(session, asked.id or 0, ReviewStatus.DONE, verdict="typical")
+        assert not end_review(session, asked.id or 0, ReviewStatus.FAILED), "the first end stands"
+    assert not asking.review(question).is_new
+    assert asking.review(ReviewQuestion(repository, 7, "h1", "b", run=1)).is_new
+
+
+def test_a_waiting_job_answers_for_the_next_and_a_running_one_does_not(asking: Enqueuer, repository: int):
+    first = asking.ingest(repository)
+    assert asking.ingest(repository) == first
+    assert asking.profile(repository) != asking.profile(repository, "backend")
+    with asking.database.writing() as session:
+        find_job(session, first).status = JobStatus.RUNNING
+    assert asking.ingest(repository) != first
+
+
+def test_nothing_is_left_when_asking_fails(asking: Enqueuer):
+    with pytest.raises(UnknownRepositoryError):
+        asking.ingest(999)
+    with pytest.raises(UnknownRepositoryError):
+        asking.review(ReviewQuestion(999, 7, "h1", "b"))
+    with asking.database.reading() as session:
+        assert list_jobs(session) == []
+    assert engine_statuses(asking) == {}
+
+
+def test_cancel_and_retry(asking: Enqueuer, repository: int):
+    job_id = asking.ingest(repository)
+    with pytest.raises(NotCancellableError, match="failed or was cancelled"):
+        asking.retry(job_id)
+    asking.cancel(job_id[:12])
+    with pytest.raises(NotCancellableError, match="has ended"):
+        asking.cancel(job_id)
+    again = asking.retry(job_id)
+    assert engine_statuses(asking) == {job_id: "CANCELLED", again: "ENQUEUED"}
+    with asking.database.reading() as session:
+        assert [job.id for job in list_jobs(session, flow=Flow.INGEST, statuses=[JobStatus.QUEUED])] == [
+            again
+        ]
+
+
+def test_what_the_engine_keeps_is_json():
+    serializer = JsonOnly()
+    assert serializer.deserialize(serializer.serialize({"args": ["x"], "kwargs": {}}))["args"] == ["x"]
+    assert str(serializer.deserialize(serializer.serialize(ValueError("no")))) == "ValueError: no"
+    with pytest.raises(TypeError, match="must be JSON"):
+        serializer.serialize(object())
