@@ -17,7 +17,13 @@ from fingerprint.vpd.config import AliveSetConfig, VpdConfig
 from fingerprint.vpd.report import AliveSetDiff, EditReport, SpanReport
 from service.cli.main import main
 from service.flows.attribution import attribute
-from service.flows.decomposition import NoDictionaryError, compare_alive, load_dictionary, train_dictionary
+from service.flows.decomposition import (
+    NoDictionaryError,
+    compare_alive,
+    decompose_adapter,
+    load_dictionary,
+    train_dictionary,
+)
 from service.flows.ingest import ingest
 from service.flows.opened import OpenedProfile, open_profile
 from service.flows.profile import profile
@@ -123,7 +129,7 @@ def test_a_dictionary_is_trained_once_and_read_by_all(opened: OpenedProfile, see
 
 
 def test_the_commands_write_text_and_json(command):
-    few = ("--steps", "2", "--rows", "2", "--row-tokens", "16")
+    few = ("--steps", "2", "--rows", "32", "--row-tokens", "64")  # few held-out batches to attack
     code, out, err = command("decompose", "train", "--matrix", "v_proj", "--layer", "1", *few)
     assert (code, "Dictionary of" in out) == (0, True), err
     code, out, err = command("decompose", "alive", "--tokens", "300", "--format", "json")
@@ -135,8 +141,18 @@ def test_the_commands_write_text_and_json(command):
     assert code == 0 and out.startswith("## Alive sets"), err
 
 
+def test_an_author_s_edits_beside_a_null_s(opened: OpenedProfile, seen: list[Stage]):
+    few = BRIEF.model_copy(update={"rows": 32, "row_tokens": 64})  # few held-out batches to attack
+    report = decompose_adapter(opened, "ann", few)
+    assert report.summary.adapter == "human:ann-other" and len(report.nulls) == 1
+    seen.clear()
+    assert decompose_adapter(opened, "ann", few) == report
+    assert [(stage.name, stage.is_stored) for stage in seen] == [("edits of human:ann-other", True)]
+
+
+@pytest.mark.slow
 def test_an_author_s_edits_by_command(command):
-    few = ("--steps", "2", "--rows", "2", "--row-tokens", "16")
+    few = ("--steps", "2", "--rows", "32", "--row-tokens", "64")  # few held-out batches to attack
     code, out, err = command("decompose", "edit", "--author", "ann", *few, "--format", "json")
     assert code == 0, err
     report = EditReport.model_validate_json(out)
