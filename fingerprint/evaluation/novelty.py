@@ -224,6 +224,20 @@ def commit_p_values(
     ])  # fmt: skip
 
 
+def rolling_p_values(past: Float[np.ndarray, " c"], later: Novelty) -> Novelty:
+    """P-values of later commits, each against as many commits just before it as calibrated at first.
+
+    What a service can do that scores every commit as it comes: calibration follows a team that changes, and a
+    change that lasts stops being flagged. Valid when a commit is exchangeable with those just before it.
+
+    Args:
+        past: [c] calibration scores. later: [n] scores of the later commits; both oldest first.
+    """
+    scores = np.concatenate([past, later])
+    n = len(past)
+    return np.array([conformal_p_value(scores[i : i + n], float(scores[i + n])) for i in range(len(later))])
+
+
 def flagged_rows(who: str, p_values: Novelty) -> list[FlaggedRow]:
     """Flagged shares at the usual levels."""
     found = [flagged_share(p_values, level) for level in LEVELS]

@@ -14,6 +14,7 @@ from service.cli.console import HERE, Home, Repo, find_repository, note, setting
 
 if TYPE_CHECKING:
     from fingerprint.sae.config import SaeConfig
+    from service.flows.labelling import Labelled
     from service.flows.profiled import Profiled
 
 sae_app = typer.Typer(
@@ -175,6 +176,9 @@ def labels(
         ),
     ] = False,
     form: FormatOption = MachineFormat.TEXT,
+    browse: Annotated[
+        Path | None, typer.Option("--browse", help="Write all latents here, as a page that searches.")
+    ] = None,
 ) -> None:
     """Name the latents, with what each name is worth: detection and intruder test on newer code.
 
@@ -202,9 +206,10 @@ def labels(
             if endpoint is None
             else label_page_by_model(opened, dictionary, who, page, endpoint)
         )
-    rows = page_of(found, page)
-    if latent is not None:
-        rows = [row for row in rows if row[0].number == latent]
+    if browse is not None:
+        _browse(found, who, repo, browse)
+        return
+    rows = [row for row in page_of(found, page) if latent is None or row[0].number == latent]
     if form is MachineFormat.JSON:
         _show_json(to_machine(found, who, rows))
     elif latent is not None and rows:
@@ -213,6 +218,25 @@ def labels(
     else:
         for part in render_page(found, who, page, rows):
             show(part)
+
+
+def _browse(found: Labelled, who: str, repo: Path, out: Path) -> None:
+    """Every labelled latent in one self-contained page."""
+    import shlex
+
+    from service.cli.pages import show_page
+    from service.reports.pages.components import Card, components_page
+
+    labels, harvest = found.labels, found.harvest
+    components = {one.number: one for one in harvest.components(0, harvest.n_components)}
+    cards = [
+        Card(components[label.component], label, labels.scores.get(label.component))
+        for label in labels.labels
+    ]
+    state = [] if who == "base" else ["--team"] if who == "team" else ["--author", who]
+    line = ["routeprint", "sae", "labels", "--repo", str(repo), *state, "--browse", str(out)]
+    what = "the dictionary of latents"
+    show_page(components_page(cards, harvest.vocabulary, model=who, what=what, command=shlex.join(line)), out)
 
 
 def export(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from service.cli.console import HERE, Home, Repo, find_repository, settings_for, show, stages
+from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 from service.cli.profiles import Format, FormatOption
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ def attribute(
     other: Annotated[
         str | None, typer.Option("--transplant", help="Swap routes with this author, on both's later code.")
     ] = None,
-    form: FormatOption = Format.TEXT,
+    form: PageFormatOption = PageFormat.TEXT,
+    out: Out = None,
 ) -> None:
     """Say which parts of base and adapted model raise a token after a prompt, and what ablating them does."""
     from fingerprint.attribution.prompts import DEFAULT_PROMPTS, Prompt
@@ -174,6 +176,7 @@ def attribute(
     from service.flows import attribution
     from service.reports.attribution import attribution_page
 
+    check_out(form, out)
     if (prompt is None) != (target is None):
         raise ServiceError("give a prompt and --target together, or neither for the default prompts")
     asked = DEFAULT_PROMPTS
@@ -184,7 +187,16 @@ def attribute(
         home,
         lambda opened: attribution.attribute(opened, asked, author, nodes=nodes.value, other=other),
     )
-    _show(found, attribution_page(found), form)
+    if form is PageFormat.HTML:
+        from service.reports.pages.graph import graph_page
+
+        asked_for = [word for word in (prompt,) if word is not None]
+        named = {"--target": target, "--against": against, "--repo": str(repo), "--author": author}
+        asked_for += [word for name, value in named.items() if value is not None for word in (name, value)]
+        command = reproducing("attribute", [*asked_for, "--nodes", nodes.value], out)
+        show_page(graph_page(found, repository=find_repository(repo).name, command=command), out)
+        return
+    _show(found, attribution_page(found), Format(form.value))
 
 
 def _run(repo: Path, home: Path | None, work: Callable[[OpenedProfile], T]) -> T:

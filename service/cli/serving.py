@@ -165,7 +165,7 @@ def _find_intake(settings: Settings, enqueuer: Enqueuer) -> Intake | None:
 
 
 def _folders(given: list[Path] | None, settings: Settings) -> list[Path]:
-    """The folders to serve: those named, else this one, unless an app brings repositories of its own."""
+    """The folders to serve: those named, else this one, unless an app has repositories of its own."""
     from service.flows.registration import find_app
 
     return given or ([] if find_app(settings) is not None else [HERE])

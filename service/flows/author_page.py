@@ -55,7 +55,7 @@ def author_report(repository: Path, settings: Settings, word: str) -> AuthorRepo
         habits=opened.habits(author.key) if is_trained else None,
         spectrum=opened.spectrum(author.key) if is_trained else None,
         commands=_commands(repository, author.key),
-        missing=_missing(repository),
+        missing=_missing(repository, author.key),
         provenance=opened.summary.provenance | {"team signature": opened.summary.signature},
     )
 
@@ -73,9 +73,13 @@ def _commands(repository: Path, key: str) -> tuple[Command, ...]:
     )  # fmt: skip
 
 
-def _missing(repository: Path) -> dict[str, str]:
-    where = shlex.quote(str(repository))
-    return {"seeds": f"routeprint eval --repo {where} --halves"}
+def _missing(repository: Path, key: str) -> dict[str, str]:
+    where = f"--repo {shlex.quote(str(repository))}"
+    return {
+        "seeds": f"routeprint eval {where} --halves",
+        "latents": f"routeprint sae shift {where} --author {shlex.quote(key)}",
+        "edits": f"routeprint decompose edit {where} --author {shlex.quote(key)}",
+    }
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from fingerprint.evaluation.novelty import (
     ngram_novelty,
     perplexity_novelty,
     read_log_probs,
+    rolling_p_values,
     with_counts,
 )
 from fingerprint.evaluation.protocol import cap_newest, spread_groups
@@ -240,9 +241,13 @@ def _flagged(setup: Setup, signature: TeamSignature, own: Measures) -> list[Flag
     drift = setup.bench.config.drift
     recent = drift.model_copy(update={"recency_half_life": RECENT_COMMITS})
     weighted = commit_p_values(own, signature, recent)
+    rolled = rolling_p_values(
+        signature.readings["calibration_all"], Nonconformity.of_team(signature).score(own)
+    )
     return [
         *_flagged_by_part(OWN, setup, signature, own),
         *flagged_rows(f"{OWN}, calibration weighted by recency", weighted),
+        *flagged_rows(f"{OWN}, calibrated on the commits just before each", rolled),
     ]
 
 

@@ -35,6 +35,7 @@ from tests.service.api.rows import fill
 from tests.service.api.workers import score_nothing
 
 UNSUITABLE = {
+    "negative_data_rejection": "what does not fit can get lost on the way: a null parameter is not sent",
     "positive_data_acceptance": "a cursor that has the right form need not be one of ours, and is refused",
     "unsupported_method": "the framework answers 405 to the verbs that a path has not, HEAD among them",
 }

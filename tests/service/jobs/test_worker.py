@@ -53,7 +53,7 @@ def test_a_newer_head_calls_off_what_was_asked_about_the_old_one(scene: Scene):
     scene.finish(again.job_id)
     assert again.job_id != waiting.job_id
     assert {scene.review(row).status for row in (newest, again, never_begun)} == {ReviewStatus.DONE}
-    assert scene.job(newer.job_id).status is JobStatus.CANCELLED
+    assert scene.review(newer).status is ReviewStatus.SUPERSEDED
     titles = [check["title"] for check in scene.world.all("checks") if check["number"] == 7]
     assert sorted(titles) == ["a stand-in has seen h1", "a stand-in has seen h3"]
 

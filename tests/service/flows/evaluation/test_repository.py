@@ -121,15 +121,12 @@ def test_evaluation_end_to_end_and_again(
         keep=kept.append,
     )  # fmt: skip
     assert kept[-1] == found
-    assert [bool(one.detection) for one in kept] == [True] * 7
-    assert [bool(one.attribution) for one in kept] == [False, *[True] * 6]
-    assert [row.author for row in found.authors if not row.reason] == [
-        "human:ann-example",
-        "human:bob-example",
-    ]
+    assert [len(one.attribution) > 0 for one in kept] == [False, *[True] * 6]
+    both = ["human:ann-example", "human:bob-example"]
+    assert [row.author for row in found.authors if not row.reason] == both
     assert {row.kind for row in found.adapters} == {"team", "author", "null"}
     assert found.losses is not None
-    assert found.losses.columns == ("human:ann-example", "human:bob-example")
+    assert found.losses.columns == tuple(both)
     systems = {(row.system, row.unit): row for row in found.attribution}
     refitted = {(row.system, row.unit): row for row in found.refitted}
     for rows in (systems, refitted):

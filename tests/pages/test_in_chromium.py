@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from service.reports.pages.page import write_single_file
+from tests.pages.conftest import MAKERS, Visit, browser_page
+
+pytestmark = pytest.mark.browser
+FIRST_VIEW = 300 * 1024
+SIZES = [(360, "light"), (768, "dark"), (1440, "light"), (360, "dark"), (1440, "dark")]
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_page_fits_and_nothing_complains(visit, name: str) -> None:
+    for width, scheme in SIZES:
+        seen = visit(name, width=width, scheme=scheme)
+        for part in seen.page.query_selector_all("details > summary"):
+            part.click()
+        assert seen.overflow <= 0, (width, scheme)
+        assert seen.problems == []
+        seen.page.close()
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_axe_finds_nothing_serious(visit, name: str) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
+    )
+    for scheme in ("light", "dark"):
+        seen = visit(name, scheme=scheme)
+        found = axe.Axe().run(seen.page).response["violations"]
+        told = [
+            f"{rule['id']}: {node['html'][:120]} {node['failureSummary'][:160]}"
+            for rule in found
+            if rule["impact"] in {"serious", "critical"}
+            for node in rule["nodes"][:3]
+        ]
+        assert told == [], scheme
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_first_view_is_small(files: dict[str, Path], name: str) -> None:
+    assert files[name].stat().st_size < FIRST_VIEW
+
+
+def test_keys_go_from_hunk_to_hunk_and_marks_to_their_finding(visit) -> None:
+    page = visit("review").page
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.id") == "hunk-1"
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.id") == "hunk-2"
+    page.keyboard.press("k")
+    assert page.evaluate("document.activeElement.id") == "hunk-1"
+    page.click("mark a >> nth=0")
+    assert page.url.endswith("#hunk-1-f2")
+    page.click("[data-copy]")
+    assert page.inner_text("[data-copy]") in {"Copied", "Selected"}
+
+
+def test_the_graph_switches_filters_and_tells(visit, tmp_path: Path) -> None:
+    seen = visit("graph")
+    page = seen.page
+    count = lambda: page.locator("#picture circle").count()  # noqa: E731 - read often
+    adapted = count()
+    assert adapted > 30
+    before = page.inner_html("#picture")
+    page.click("text=Difference")
+    assert page.get_attribute("[data-mode=difference]", "aria-pressed") == "true"
+    assert page.inner_html("#picture") != before
+    page.click("[data-mode=lora]")
+    assert page.inner_html("#picture") == before
+    page.check("#sure")
+    assert 0 < count() < adapted
+    page.uncheck("#sure")
+    page.check("#first")
+    assert count() > adapted
+    page.uncheck("#edges")
+    assert page.locator("#picture .edge").count() == 0
+    page.focus("#picture")
+    page.keyboard.press("ArrowRight")
+    first = page.inner_text("#card h3")
+    page.keyboard.press("ArrowRight")
+    assert first.startswith("Layer")
+    assert page.inner_text("#card h3") != first
+    assert page.locator("#picture .chosen").count() > 0
+    for button, name in (("#save-json", "attribution.json"), ("#save-svg", "attribution.svg")):
+        with page.expect_download() as download:
+            page.click(button)
+        download.value.save_as(tmp_path / name)
+    assert '"lora"' in (tmp_path / "attribution.json").read_text()
+    assert (tmp_path / "attribution.svg").read_text().startswith("<svg")
+    page.select_option("#prompt", "1")
+    page.click("[data-mode=base]")
+    assert count() == 0
+    assert seen.problems == []
+
+
+def test_the_browser_searches_and_turns_pages(visit) -> None:
+    page = visit("components").page
+    assert page.locator(".cards article").count() == 24
+    page.click("text=Next")
+    assert page.inner_text("#place") == "page 2 of 3"
+    page.fill("#search", "load3")
+    assert 0 < page.locator(".cards article").count() < 24
+    page.fill("#search", "")
+    page.select_option("#state", "author")
+    assert page.locator(".badge").count() == 0
+    page.select_option("#order", "score")
+    assert "components" in page.inner_text("#found")
+
+
+def test_five_thousand_components_do_not_lag(chromium, tmp_path: Path) -> None:
+    """The search over all of them, and a turned page, each within a tenth of a second of script."""
+    write_single_file(browser_page("x", 5_000), tmp_path / "many.html")
+    seen = Visit(chromium, tmp_path / "many.html")
+    timed = "(f) => { const t = performance.now(); f(); return performance.now() - t; }"
+    turn = seen.page.evaluate(f"({timed})(() => document.getElementById('next').click())")
+    search = seen.page.evaluate(
+        f"({timed})(() => {{ const s = document.getElementById('search'); s.value = 'load3';"
+        " s.dispatchEvent(new Event('input')); })"
+    )
+    assert (turn, search) < (500, 500)
+    assert seen.page.locator(".cards article").count() == 24
+    seen.page.close()
+
+
+def test_without_script_everything_is_still_there(chromium, files: dict[str, Path]) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for name, words in (
+        ("review", "Here the team's model expects"), ("graph", "The parts as a table"),
+        ("components", "on load0"),
+        ("author", "Words that come back"), ("team", "Does an alarm keep its promise?"),
+    ):  # fmt: skip
+        page.goto(files[name].as_uri())
+        assert words in page.inner_text("main")
+        assert page.locator("button:visible").count() == 0, name
+    context.close()
+
+
+def test_a_page_prints_with_its_details_open(visit) -> None:
+    page = visit("review").page
+    started = time.monotonic()
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() > 0
+    assert time.monotonic() - started < 30

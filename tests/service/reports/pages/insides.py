@@ -1,0 +1,112 @@
+"""The attribution graph's and the components browser's nouns in the shapes that real runs give them."""
+
+from __future__ import annotations
+
+import random
+
+from fingerprint.attribution.config import AttributionConfig
+from fingerprint.attribution.report import (
+    AttributionBundle,
+    Edge,
+    Estimate,
+    Graph,
+    Mode,
+    Node,
+    PromptAttribution,
+    TokenProbability,
+)
+from fingerprint.evaluation.metrics import Interval
+from fingerprint.harvest.store import Component, Example, TokenFigure
+from fingerprint.labels.label import Label
+from fingerprint.labels.scoring import LabelScore
+from service.reports.pages.components import Card
+from tests.service.reports.pages.shapes import HOSTILE
+
+TOKENS = ("<s>", "pub", " use", " crate", "::")
+VOCABULARY = {0: "def", 1: " load", 2: "(", 3: "path", 4: ")", 5: ":", 6: "\n    ", 7: "return"}
+
+
+def node(n: int, draw: random.Random, *, has_null: bool) -> Node:
+    values = tuple(draw.gauss(0, 0.1 + 0.3 / (1 + n)) for _ in TOKENS)
+    matrix = ("self_attn_v", "mlp_down", "self_attn_o")[n % 3]
+    return Node(
+        id=f"L{n % 4}__{matrix}:{n}", layer=n % 4, matrix=matrix, component=n, mean_gate=0.4,
+        attribution_per_token=values, total_attribution=sum(values),
+        ablation_delta=None if n > 12 else 0.6 * sum(values),
+        null_quantile=(1 - 0.001 * n * n) if has_null else None,
+    )  # fmt: skip
+
+
+def graph(mode: Mode, n_nodes: int, seed: int, text: str = "pub use crate::") -> Graph:
+    draw = random.Random(seed)
+    nodes = tuple(node(n, draw, has_null=mode == "lora") for n in range(n_nodes))
+    edges = tuple(
+        Edge(
+            src=nodes[i + 3].id,
+            dst=nodes[i].id if i % 4 else "output",
+            weight=0.1 * (i - 3),
+            sign=1,
+            dst_token=2,
+        )
+        for i in range(max(0, min(12, n_nodes - 3)))
+    )
+    return Graph(
+        prompt_id="p", prompt=text, mode=mode, adapter="human:ann" if mode == "lora" else "",
+        nodes_are="components", base_model="starter", revision="r", tokens=TOKENS, target_pos=4,
+        target_token_id=7, target_spec="logit of 'config'", target_prob=0.04 if mode == "base" else 0.26,
+        target_rank=3, predicted_top=(TokenProbability(token=text, prob=0.3),), layers=(0, 1, 2, 3),
+        matrices=("self_attn_v", "mlp_down", "self_attn_o"), num_components=90, n_nodes_on=n_nodes + 5,
+        nodes=nodes,
+        edges=edges, left_out=0.02, f_full=1.0, f_gated=0.9, f_base=0.1, completeness_gap=0.0018,
+        gap_share=0.005,
+        n_steps=32, first_token_share=0.3, ablation=None, dictionary_id="d", seed=0,
+    )  # fmt: skip
+
+
+def bundle(text: str = "pub use crate::") -> AttributionBundle:
+    prompts = tuple(
+        PromptAttribution(
+            id=f"p{n}",
+            base=graph("base", 18 - 18 * n, n, text),
+            lora=graph("lora", 30, n + 9, text),
+            effect=None,
+            kl=0.2,
+        )
+        for n in range(2)
+    )
+    return AttributionBundle(
+        config=AttributionConfig(),
+        prompts=prompts,
+        pooled=(),
+        shift=Estimate(value=1.0, low=0.5, high=1.5, n=2),
+    )
+
+
+def cards(n: int, text: str = "") -> list[Card]:
+    draw = random.Random(0)
+    return [card(number, draw, text) for number in range(n)]
+
+
+def card(number: int, draw: random.Random, text: str) -> Card:
+    figure = TokenFigure(1, text or f" load{number % 7}", 12, 2.1, 0.8, 0.4)
+    window = Example((-1, 0, 1, 2, 3, 4, 5, 6, 7), 0.8)
+    is_alive = number % 5 != 4
+    component = Component(
+        number, f"block {number // 2500}", number % 2500, 40 * is_alive, draw.random() * 0.02 * is_alive,
+        0.5, 0.1,
+        (figure,) * 3 if is_alive else (), (figure,) * 2 if is_alive else (), (),
+        (window,) * 3 if is_alive else (),
+    )  # fmt: skip
+    label = Label(
+        number,
+        text or (f"on load{number % 7}" if is_alive else "unclear"),
+        "tokens",
+        is_corpus=number % 3 == 0,
+    )
+    area = draw.uniform(0.4, 1)
+    score = LabelScore(number, 9, 90, Interval(area, area - 0.1, area + 0.1), Interval(0.6, 0.5, 0.7), 0.4)
+    return Card(component, label, score if is_alive else None)
+
+
+def hostile_cards() -> list[Card]:
+    return cards(3, HOSTILE)
