@@ -44,6 +44,7 @@ _REPOSITORY = {
     "deleted": RepositoryStatus.REMOVED, "archived": RepositoryStatus.PAUSED,
     "unarchived": RepositoryStatus.ACTIVE,
 }  # fmt: skip
+_NEW_NAMES = {"renamed", "transferred"}
 
 
 @dataclass(frozen=True)
@@ -255,9 +256,11 @@ class Acting:
             self.hub.app.forget(ask.installation)
 
     def _repository(self, event: Event, ask: asks.UpdateRepository) -> None:
-        status = _REPOSITORY.get(ask.change)
+        status, ref = _REPOSITORY.get(ask.change), ask.repository
         with self.hub.database.writing() as session:
-            row = self.hub.write(session, ask.repository, event.installation)
+            row = None if ask.change in _NEW_NAMES else find_on_github(session, ref.id)
+            row = row or self.hub.write(session, ref, event.installation)
+            row.default_branch, row.is_private = ref.default_branch or row.default_branch, ref.is_private
             if status is not None:
                 set_status(session, row, status)
 
