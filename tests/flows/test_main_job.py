@@ -128,25 +128,31 @@ def test_command_line_and_http_give_the_same_answer(
 def _over_http(repository: Path, settings: Settings) -> str:
     """The answer of a running `routeprint serve`."""
     environment = {**os.environ, "ROUTEPRINT_HOME": str(settings.home), "ROUTEPRINT_THREADS": "1"}
-    line = [sys.executable, "-m", "service.cli.main", "serve", "--repo", str(repository), "--port", "0"]
+    routeprint = [sys.executable, "-m", "service.cli.main"]
+    made = subprocess.run(
+        [*routeprint, "tokens", "create", "test"], env=environment, capture_output=True, text=True, check=True
+    )
+    client = httpx.Client(headers={"Authorization": f"Bearer {made.stdout.strip()}"}, timeout=60)
+    line = [*routeprint, "serve", "--repo", str(repository), "--port", "0"]
     with subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None
             address = next(text for text in server.stderr if "http://" in text)
             base = "http://" + address.split("http://")[1].split()[0]
             for _ in range(600):
-                if httpx.get(base + "/readyz").status_code == 200:
+                if client.get(base + "/readyz").status_code == 200:
                     break
                 time.sleep(0.1)
             body = {"repository": repository.name, "diff": DIFF}
-            response = httpx.post(base + "/v1/reviews", json=body, timeout=60)
+            response = client.post(base + "/v1/reviews", json=body)
             assert response.status_code == 200, response.text
-            empty = httpx.post(base + "/v1/reviews", json=body | {"diff": ""}, timeout=60)
+            empty = client.post(base + "/v1/reviews", json=body | {"diff": ""})
             assert empty.json()["verdict"] == "not-scored"
-            bad = httpx.post(base + "/v1/reviews", json=body | {"diff": "no diff\n"}, timeout=60)
+            bad = client.post(base + "/v1/reviews", json=body | {"diff": "no diff\n"})
             assert bad.status_code == 422
             return response.text
         finally:
+            client.close()
             server.terminate()
             server.wait(20)
 
