@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.console import HERE, ExitCode, Home, Repo, find_repository, settings_for, show
+from service.cli.console import HERE, ExitCode, Home, Repo, find_repository, note, settings_for, show
 from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 from service.cli.profiles import Format, FormatOption
 
 if TYPE_CHECKING:
     from connectors.contribution import FilePatch
     from fingerprint.report import DriftReport
+    from service.reports.backtest import Backtest
     from service.settings import Settings
 
 
@@ -100,7 +101,8 @@ def backtest(
     from service.reports.backtest import render_backtest
 
     settings, repository = settings_for(home), find_repository(repo)
-    review = reviewing(load_reviewer(repository, settings))
+    reviewer = load_reviewer(repository, settings)
+    review = reviewing(reviewer)
     with commits("scoring merged changes") as report:
         found = run_backtest(
             local_changes(repository, last), review, limit or settings.gate_false_alarms,
@@ -108,6 +110,25 @@ def backtest(
         )  # fmt: skip
     facts = {**dataclasses.asdict(found), "rate": found.rate, "is_passed": found.is_passed}
     show(json.dumps(facts, indent=2) + "\n" if form is Format.JSON else render_backtest(found))
+    profile = reviewer.profile
+    _remember(home, settings, profile.digest, found, profile.config.drift.alarm_level)
+
+
+def _remember(
+    home: Path | None, settings: Settings, profile: str, found: Backtest, alarm_level: float
+) -> None:
+    """Tell the service, where there is one on this home: its gate opens by a back-test alone."""
+    from service.cli.work import asking_on
+    from service.db.session import DATABASE_NAME
+
+    if settings.database_url is None and not (settings.home / DATABASE_NAME).exists():
+        return
+    from service.flows.backtest import remember_backtest
+
+    with asking_on(home) as asking:
+        n_teams = remember_backtest(asking.database, profile, found, alarm_level)
+    if n_teams:
+        note(f"kept for the gate of {n_teams} team" + ("" if n_teams == 1 else "s"))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from service.settings import Settings
 
 BUSY_TIMEOUT_MS = 30_000
 """How long a writer on SQLite waits for another: as long as DBOS does on the same file."""
+DATABASE_NAME = "routeprint.db"
+"""SQLite's file under the home, when no URL is set."""
 _STRIPES = 256
 _LOCK_POLL_S = 0.02
 
@@ -42,7 +44,7 @@ def database_url(settings: Settings) -> str:
         DatabaseError: the setting is no URL of SQLite or PostgreSQL.
     """
     if settings.database_url is None:
-        return f"sqlite:///{settings.home / 'routeprint.db'}"
+        return f"sqlite:///{settings.home / DATABASE_NAME}"
     try:
         url = make_url(settings.database_url)
     except ArgumentError as error:

@@ -13,6 +13,8 @@ from connectors.git.merged import merged_changes
 from connectors.git.mirror import Mirror
 from connectors.github.pulls import MergedPull
 from fingerprint.report import DriftReport, Verdict
+from service.db.queries.pulls import note_backtest
+from service.db.session import Database
 from service.flows.review import Reviewer, not_scored, read_patches
 from service.reports.backtest import Backtest
 
@@ -67,6 +69,22 @@ def run_backtest(
             progress(number)
     low, high = clopper_pearson(len(flagged), n_scored)
     return Backtest(n_scored, len(flagged), n_unscored, low, high, limit, tuple(flagged), signature)
+
+
+def remember_backtest(database: Database, profile: str, found: Backtest, alarm_level: float) -> int:
+    """Keep a back-test where the gate looks for it; returns how many teams are scored with the profile.
+
+    Args:
+        profile: digest of the profile that was tested. alarm_level: the p-value that flags.
+    """
+    with database.writing() as session:
+        return note_backtest(
+            session, profile, n_pulls=found.n_scored + found.n_unscored, n_scored=found.n_scored,
+            n_flagged=found.n_flagged, alarm_level=alarm_level,
+            figures={
+                "low": found.low, "high": found.high, "limit": found.limit, "flagged": list(found.flagged)
+            },
+        )  # fmt: skip
 
 
 def reviewing(reviewer: Reviewer) -> Callable[[tuple[FilePatch, ...]], DriftReport]:

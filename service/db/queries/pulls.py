@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlmodel import Session, col, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from service.db.columns import now
-from service.db.states import AcceptanceKind, PullState, ReviewStatus
-from service.db.tables import Acceptance, Backtest, Comment, PullRequest, Review
+from service.db.queries.signatures import scope_of_team
+from service.db.states import AcceptanceKind, PullState, ReviewStatus, Subject
+from service.db.tables import Acceptance, Backtest, Comment, PullRequest, Review, Signature
 
 
 def keep_pull(session: Session, repository_id: int, number: int, **known: object) -> PullRequest:
@@ -140,6 +142,21 @@ def _valid(repository_id: int, kind: AcceptanceKind) -> SelectOfScalar[Acceptanc
         col(Acceptance.withdrawn_at).is_(None),
         or_(col(Acceptance.until).is_(None), col(Acceptance.until) >= now()),
     )  # fmt: skip
+
+
+def note_backtest(session: Session, profile: str, **values: Any) -> int:
+    """Keep a back-test for every team that is scored with a profile; returns how many there are.
+
+    Args:
+        values: columns of Backtest besides what says whose it is.
+    """
+    scored = select(Signature).where(Signature.profile == profile, Signature.subject == Subject.TEAM)
+    versions = session.exec(scored).all()
+    for one in versions:
+        team = one.scope.removeprefix(scope_of_team(""))
+        row = Backtest(repository_id=one.repository_id, team=team, signature_version=one.version, **values)
+        session.add(row)
+    return len(versions)
 
 
 def may_gate(session: Session, repository_id: int, team: str, version: int, limit: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +15,22 @@ from connectors.git.mirror import MirrorDials, open_mirror
 from connectors.github.pulls import MergedPull
 from fingerprint.drift.calibrate import clopper_pearson
 from fingerprint.report import DriftReport, Verdict
-from service.flows.backtest import MergedChange, local_changes, pull_changes, run_backtest
+from service.db.migrate import upgrade
+from service.db.queries.pulls import may_gate
+from service.db.queries.repositories import keep_repository, number_of
+from service.db.queries.signatures import NewSignature, add_version, scope_of_team
+from service.db.session import Database, connect
+from service.flows.backtest import (
+    MergedChange,
+    local_changes,
+    pull_changes,
+    remember_backtest,
+    run_backtest,
+)
 from service.flows.review import not_scored
 from service.reports.backtest import Backtest, render_backtest
 from tests.connectors.conftest import Sandbox
+from tests.service.db.databases import KINDS, fresh_settings
 from tests.service.reports.test_answer import unusual
 
 
@@ -103,3 +116,34 @@ def test_what_is_said():
     assert "stays off: the interval reaches above 10 %" in said
     assert said.endswith("#19 and 10 more.\n")
     assert "No merged change could be scored" in render_backtest(Backtest(0, 0, 3, 0.0, 1.0, 0.1, (), ""))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_gate_opens_by_the_back_test_of_its_own_signature(kind: str, tmp_path: Path):
+    with fresh_settings(kind, tmp_path) as settings, closing(connect(settings)) as database:
+        upgrade(database)
+        repository = learnt(database, "the profile")
+        quiet = Backtest(200, 4, 5, 0.005, 0.05, 0.1, ("#1",), "s")
+        assert remember_backtest(database, "another profile", quiet, 0.05) == 0
+        assert not is_open(database, repository)
+        assert remember_backtest(database, "the profile", quiet, 0.05) == 1
+        assert is_open(database, repository)
+        loud = Backtest(200, 30, 5, 0.1, 0.2, 0.1, (), "s")
+        assert remember_backtest(database, "the profile", loud, 0.05) == 1
+        assert not is_open(database, repository)  # the last one counts
+
+
+def learnt(database: Database, profile: str) -> int:
+    """A repository whose whole team is scored with a profile."""
+    with database.writing() as session:
+        number = number_of(keep_repository(session, github_id=7, full_name="acme/rocket"))
+        add_version(
+            session,
+            NewSignature(number, scope_of_team(""), profile, "artifact", "base", "config", "c" * 40, 300, {}),
+        )
+    return number
+
+
+def is_open(database: Database, repository: int) -> bool:
+    with database.reading() as session:
+        return may_gate(session, repository, "", 1, 0.1)
