@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from service.db.tables import Signature
 
 signatures = typer.Typer(help="Versions of a repository's signatures.", no_args_is_help=True)
+teams = typer.Typer(help="Teams within one repository, by paths.", no_args_is_help=True)
 people = typer.Typer(help="What people agreed to, and forgetting them.", no_args_is_help=True)
 Scope = Annotated[
     str, typer.Option("--scope", help="Whose signature: team:<name> (team: is the whole) or author:<key>.")
@@ -26,7 +27,53 @@ By = Annotated[str, typer.Option("--by", help="Who says so, for the record.")]
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.add_typer(signatures, name="signatures")
+    app.add_typer(teams, name="teams")
     app.add_typer(people, name="people")
+
+
+@teams.command("list")
+def list_teams(repo: Repo = HERE, home: Home = None) -> None:
+    """List a repository's teams with their paths; the whole repository is the team without a name."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from service.db.queries.repositories import find_repository as find_row
+    from service.db.queries.repositories import list_teams as read_teams
+    from service.reports.escape import visible
+
+    with asking_on(home) as asking, asking.database.reading() as session:
+        rows = read_teams(session, find_row(session, str(find_repository(repo))).id or 0)
+    table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="dim")
+    for heading in ("team", "paths", "agents"):
+        table.add_column(heading)
+    for row in rows:
+        paths = Text(visible(", ".join(row.paths) or "the whole repository"))
+        table.add_row(Text(visible(row.name or "-")), paths, "enrolled" if row.with_agents else "left out")
+    show(table)
+
+
+@teams.command("keep")
+def keep_team(
+    name: Annotated[str, typer.Argument(help="The team's name.")],
+    paths: Annotated[
+        list[str], typer.Option("--paths", help="Only files whose whole path fits, as 'src/*'. Repeatable.")
+    ],
+    *,
+    with_agents: Annotated[bool, typer.Option("--with-agents", help="Enrol declared agents.")] = False,
+    by: By = "command line",
+    repo: Repo = HERE,
+    home: Home = None,
+) -> None:
+    """Add a team, or give it other paths. `routeprint jobs ask profile --team NAME` learns its signature."""
+    from service.db.queries.people import audit
+    from service.db.queries.repositories import find_repository as find_row
+    from service.db.queries.repositories import keep_team as keep
+
+    with asking_on(home) as asking, asking.database.writing() as session:
+        number = find_row(session, str(find_repository(repo))).id or 0
+        keep(session, number, name, paths, with_agents=with_agents)
+        audit(session, by, "keep team", f"{name} of repository {number}", {"paths": paths})
+    show(f"{name} is whoever writes {', '.join(paths)}\n")
 
 
 @signatures.command("list")

@@ -73,6 +73,17 @@ def test_versions_are_listed_pinned_and_rolled_back(tmp_path: Path, shop: Path):
     assert "no version 7" in run("signatures", "pin", "7", *repo, home=home, code=2)
 
 
+def test_a_team_is_a_name_and_paths(tmp_path: Path, shop: Path):
+    home, repo = tmp_path / "home", ("--repo", str(shop))
+    run("jobs", "ask", "ingest", *repo, home=home)
+    kept = run("teams", "keep", "web", "--paths", "web/*", "--paths", "ui/*", *repo, home=home)
+    assert "web is whoever writes web/*, ui/*" in kept
+    run("teams", "keep", "web", "--paths", "site/*", "--with-agents", *repo, home=home)
+    listed = run("teams", "list", *repo, home=home)
+    assert "site/*" in listed and "enrolled" in listed and "web/*" not in listed
+    assert "the whole repository" in listed
+
+
 def test_consent_is_recorded_and_a_person_forgotten(tmp_path: Path, shop: Path):
     home, repo = tmp_path / "home", ("--repo", str(shop))
     run("ingest", *repo, home=home)
