@@ -7,8 +7,11 @@ the credential is in neither the arguments, nor a file, nor the repository's con
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -173,10 +176,19 @@ class Mirror:
 
 
 def open_mirror(path: Path, dials: MirrorDials = MirrorDials()) -> Mirror:
-    """The mirror at a path; an empty one is made where there is none."""
+    """The mirror at a path; an empty one is made where there is none.
+
+    It is made beside its place: git's own init is not for two at once.
+    """
     if not (path / "HEAD").is_file():
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        Repository(path, None).read("init", "--quiet", "--bare", "--template=")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))  # its owner's alone
+        try:
+            Repository(fresh, None).read("init", "--quiet", "--bare", "--template=")
+            with contextlib.suppress(OSError):  # somebody else was first
+                fresh.replace(path)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
     return Mirror(path, dials)
 
 

@@ -43,9 +43,9 @@ MAKERS: dict[str, Callable[[], WebPage]] = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """A running browser."""
+    """A running browser. Not for the whole session: its driver's event loop would run beside other tests'."""
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: pip install playwright"
     )
