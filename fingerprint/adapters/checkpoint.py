@@ -20,13 +20,18 @@ class CheckpointError(FingerprintError):
 
 @dataclass
 class RunState:
-    """The moving parts of a run: what a checkpoint holds, besides B and the optimiser."""
+    """The moving parts of a run: what a checkpoint holds, besides B and the optimiser.
+
+    Attributes:
+        kept: states by step, of a run that keeps its development.
+    """
 
     step: int = 0
     losses: list[float] = field(default_factory=list)
     dev_history: list[tuple[int, float]] = field(default_factory=list)
     best_step: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
+    kept: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
     def is_best(self, dev_loss: float, may_keep_start: bool) -> bool:
         """Whether a state's dev loss is below every earlier one, the start's counted or not."""

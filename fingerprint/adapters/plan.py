@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -109,6 +109,10 @@ class Plan:
         warmup = round(self.config.warmup_share * self.n_steps)
         return self.config.learning_rate * schedule(step, self.n_steps, warmup)
 
+    def passages_read(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the passages that every step reads: the data order."""
+        return tuple(tuple(sorted({self.windows[i].passage_index for i in batch})) for batch in self.batches)
+
     def facts(self, run: RunState, precision: str) -> TrainFacts:
         """What a finished run came to."""
         eighth = max(1, len(run.losses) // 8)
@@ -176,7 +180,9 @@ def wants_bf16(routed: RoutedModel, precision: Precision) -> bool:
     return has_fast_bf16(routed.device) if precision == "auto" else precision == "bf16"
 
 
-def run_key(routed: RoutedModel, plan: Plan, start: RouteWeights, autocast: bool) -> str:
+def run_key(
+    routed: RoutedModel, plan: Plan, start: RouteWeights, autocast: bool, keep: Collection[int] = ()
+) -> str:
     """Digest of everything that determines the result: a checkpoint of another run must not be used."""
     text = hashlib.sha256()
     for window in (*plan.windows, *plan.dev):
@@ -192,5 +198,6 @@ def run_key(routed: RoutedModel, plan: Plan, start: RouteWeights, autocast: bool
             routed.base.revision,
             routed.scale,
             autocast,
+            *([sorted(keep)] if keep else []),
         ]
     )

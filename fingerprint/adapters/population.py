@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -25,7 +26,7 @@ from fingerprint.adapters.budget import (
     equal_budget,
     windows_by_author,
 )
-from fingerprint.adapters.train import TrainProgress, train_adapter
+from fingerprint.adapters.train import TrainedWeights, TrainProgress, train_adapter
 from fingerprint.config import AdapterConfig
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs, subtract_weights
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
@@ -181,28 +182,14 @@ def train_author(
 ) -> Adapter:
     """One author's D: the state trained on their code, best on dev, minus the reference.
 
-    The start is never kept, however little training helps on dev: it would show nothing of the author.
-
     Args:
-        reference: ``train_reference`` at the same budget. train: the author's own passages.
-        dev: the team's; the author's own are used when they are enough to stop on (a quarter of
-            ``config.dev_tokens``), else all of it.
+        reference: ``train_reference`` at the same budget. The others: as in ``train_author_state``.
 
     Raises:
         InsufficientCodeError: fewer scored tokens than ``config.least_author_tokens``.
     """
-    windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
-    check_enough(count_scored(windows), config.least_author_tokens, author)
-    trained = train_adapter(
-        routed,
-        windows,
-        _author_dev(routed, dev, author, config),
-        start=routed.zero_weights(),
-        config=config,
-        budget_tokens=budget,
-        checkpoint=checkpoint,
-        progress=progress,
-        may_keep_start=False,
+    trained = train_author_state(
+        routed, train, dev, config, author=author, budget=budget, checkpoint=checkpoint, progress=progress
     )
     return Adapter.of_author(
         subtract_weights(trained.weights, reference.state),
@@ -212,6 +199,54 @@ def train_author(
         facts={"author": author, "budget": budget, **trained.facts.to_dict()},
         kind=kind,
     )
+
+
+def train_author_state(
+    routed: RoutedModel,
+    train: Corpus,
+    dev: Corpus,
+    config: AdapterConfig,
+    *,
+    author: str,
+    budget: int,
+    n_kept: int = 0,
+    checkpoint: Path | None = None,
+    progress: Callable[[TrainProgress], None] | None = None,
+) -> TrainedWeights:
+    """The state that an author's code trains from the base, best on dev, nothing taken off.
+
+    The start is never kept, however little training helps on dev: it would show nothing of the author.
+
+    Args:
+        train: the author's own passages. dev: the team's; the author's own are used when they are enough to
+            stop on (a quarter of ``config.dev_tokens``), else all of it.
+        n_kept: states to keep along the way, at log-spaced steps; the training itself is the same.
+
+    Raises:
+        InsufficientCodeError: fewer scored tokens than ``config.least_author_tokens``.
+    """
+    windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
+    check_enough(count_scored(windows), config.least_author_tokens, author)
+    return train_adapter(
+        routed,
+        windows,
+        _author_dev(routed, dev, author, config),
+        start=routed.zero_weights(),
+        config=config,
+        budget_tokens=budget,
+        checkpoint=checkpoint,
+        progress=progress,
+        may_keep_start=False,
+        n_kept=n_kept,
+    )
+
+
+def author_snapshot(
+    routed: RoutedModel, state: RouteWeights, train: Corpus, config: AdapterConfig, facts: dict[str, Any]
+) -> Adapter:
+    """A state kept on the way of ``train_author_state``, as an adapter that starts at the base."""
+    provenance = _provenance(routed, train, config)
+    return Adapter.of_team(state, routed, provenance=provenance, facts=facts, kind="author")
 
 
 def count_by_author(routed: RoutedModel, train: Corpus, config: AdapterConfig) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Singular values of what an adapter adds to each matrix."""
+"""Singular terms of what an adapter adds to each matrix, without ever forming it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ from torch import Tensor
 from fingerprint.lm.pair import RouteWeights
 
 
+def factored_svd(
+    up: Float[Tensor, "o r"], down: Float[Tensor, "r i"]
+) -> tuple[Float[Tensor, "o k"], Float[Tensor, " k"], Float[Tensor, "k i"]]:
+    """(left, strengths, right) of up @ down in double precision, largest first; exact, k <= min(o, r, i).
+
+    With up = Q_u R_u and down^T = Q_d R_d the product is Q_u (R_u R_d^T) Q_d^T, and the Qs are orthonormal:
+    only the small middle matrix is decomposed.
+    """
+    left, left_factor = torch.linalg.qr(up.detach().cpu().double())
+    right, right_factor = torch.linalg.qr(down.detach().cpu().double().T)
+    inner, strengths, outer = torch.linalg.svd(left_factor @ right_factor.T, full_matrices=False)
+    return left @ inner, strengths, outer @ right.T
+
+
 def singular_values(
     weights: RouteWeights, directions: Mapping[str, Tensor], scale: float
 ) -> dict[str, Float[Tensor, " r"]]:
@@ -18,12 +32,7 @@ def singular_values(
 
     Args:
         weights: D, [d_out, r] per site. directions: A, [r, d_in].
-
-    The product is never formed: with the QR decomposition A^T = Q R the columns of Q are orthonormal, so
-    s D A = s D R^T Q^T has the singular values of the thin matrix s D R^T.
     """
-    found = {}
-    for site, change in weights.items():
-        _, r = torch.linalg.qr(directions[site].detach().float().cpu().T)
-        found[site] = torch.linalg.svdvals(scale * change.detach().float().cpu() @ r.T)
-    return found
+    return {
+        site: factored_svd(scale * change, directions[site])[1].float() for site, change in weights.items()
+    }

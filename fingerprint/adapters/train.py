@@ -26,6 +26,7 @@ from fingerprint.adapters.plan import (
     wants_bf16,
 )
 from fingerprint.config import AdapterConfig
+from fingerprint.lm.fit import kept_steps
 from fingerprint.lm.pair import BATCH_TOKENS, RoutedModel, RouteWeights
 from fingerprint.lm.tokens import (
     TokenizedPassage,
@@ -41,16 +42,45 @@ CHECKPOINT_SECONDS = 30.0
 
 @dataclass(frozen=True, eq=False)
 class TrainedWeights:
-    """The state kept (B, or B + D) and how it came about."""
+    """The state kept (B, or B + D) and how it came about.
+
+    Attributes:
+        development: None unless the run was asked to keep it.
+    """
 
     weights: RouteWeights
     facts: TrainFacts
+    development: Development | None = None
 
     @classmethod
     def of(cls, plan: Plan, run: RunState, start: RouteWeights, autocast: bool) -> TrainedWeights:
         """What a finished run kept: its best state, or its start."""
         weights = run.best if run.best_step else {site: b.detach().clone() for site, b in start.items()}
-        return cls(weights, plan.facts(run, "bf16" if autocast else "fp32"))
+        development = Development.of(plan, run) if run.kept else None
+        return cls(weights, plan.facts(run, "bf16" if autocast else "fp32"), development)
+
+
+@dataclass(frozen=True, eq=False)
+class Development:
+    """How a training went, step by step.
+
+    Attributes:
+        states: the state after each kept step; at 0 the start. order: positions, in the sequence trained on,
+            of the passages that step 1, 2, ... read. losses: of each step, nats per scored token.
+        scored, tokens: targets and real tokens that each step read.
+    """
+
+    states: dict[int, RouteWeights]
+    order: tuple[tuple[int, ...], ...]
+    losses: tuple[float, ...]
+    scored: tuple[int, ...]
+    tokens: tuple[int, ...]
+
+    @classmethod
+    def of(cls, plan: Plan, run: RunState) -> Development:
+        """What a finished run kept."""
+        scored, tokens = tuple(plan.scored), tuple(plan.tokens)
+        return cls(run.kept, plan.passages_read(), tuple(run.losses), scored, tokens)
 
 
 @dataclass(frozen=True)
@@ -80,6 +110,7 @@ def train_adapter(
     progress: Callable[[TrainProgress], None] | None = None,
     precision: Precision = "auto",
     may_keep_start: bool = True,
+    n_kept: int = 0,
 ) -> TrainedWeights:
     """Train all B from ``start`` on the mean loss over scored tokens; keep the best state on dev.
 
@@ -91,18 +122,21 @@ def train_adapter(
         checkpoint: file written every 30 s and resumed from when it exists; removed at the end.
         precision: bf16 autocast where the machine is fast at it, fp32 weights always.
         may_keep_start: whether the start itself is kept when no later state beats it.
+        n_kept: states to keep at log-spaced steps, with the data order; 0: none. They travel in the
+            checkpoint. What is trained is the same either way.
 
     Raises:
         CheckpointError: the checkpoint is of another run. FingerprintError: nothing to train on.
     """
     plan = plan_training(routed, train, dev, config, budget_tokens)
     autocast = wants_bf16(routed, precision)
+    keep = kept_steps(plan.n_steps, n_kept) if n_kept else ()
     with state_kept(routed), fast_passes(routed, autocast):
         routed.set_weights(start)
         optimiser = torch.optim.AdamW(
             list(routed.parameters.values()), lr=config.learning_rate, weight_decay=0.0, fused=True
         )
-        key = run_key(routed, plan, start, autocast)
+        key = run_key(routed, plan, start, autocast, keep)
         run, weights = resume(checkpoint, key, routed.device, optimiser)
         if weights is not None:
             routed.set_weights(weights)
@@ -113,6 +147,7 @@ def train_adapter(
             run,
             autocast=autocast,
             may_keep_start=may_keep_start,
+            keep=frozenset(keep),
             progress=progress,
             save=lambda: save_checkpoint(checkpoint, key, routed.weights(), optimiser, run),
         )
@@ -171,10 +206,13 @@ def _optimise(
     *,
     autocast: bool,
     may_keep_start: bool,
+    keep: frozenset[int],
     progress: Callable[[TrainProgress], None] | None,
     save: Callable[[], None],
 ) -> None:
     """Run the steps that are left."""
+    if run.step in keep:
+        run.kept[run.step] = routed.weights()
     if not run.dev_history:
         run.dev_history.append((0, mean_dev_loss(routed, plan.dev, autocast=autocast)))
     first, started, saved = run.step, time.monotonic(), time.monotonic()
@@ -192,6 +230,8 @@ def _optimise(
             if run.is_best(loss_on_dev, may_keep_start):
                 run.best_step, run.best = run.step, routed.weights()
             run.dev_history.append((run.step, loss_on_dev))
+        if run.step in keep:
+            run.kept[run.step] = routed.weights()
         if time.monotonic() - saved >= CHECKPOINT_SECONDS:
             save()
             saved = time.monotonic()

@@ -147,6 +147,18 @@ def schedule(step: int, steps: int, warmup_steps: int) -> float:
     return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
+def kept_steps(n_steps: int, n_kept: int) -> tuple[int, ...]:
+    """Log-spaced steps at which a training keeps its state: 0, the last, and between them by equal ratios.
+
+    Args:
+        n_steps: optimiser steps of the run. n_kept: states wanted, at least 2; fewer where steps coincide.
+    """
+    if n_kept < 2:
+        raise FingerprintError(f"A training keeps at least its first and last state, got {n_kept}: ask for 2")
+    inner = np.geomspace(n_steps, 1, n_kept - 1).round().astype(int) if n_steps else ()
+    return tuple(sorted({0, n_steps, *map(int, inner)}))
+
+
 @torch.inference_mode()
 def site_second_moments(
     routed: RoutedModel, batches: Iterable[Batch], autocast: bool = False

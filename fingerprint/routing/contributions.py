@@ -195,16 +195,26 @@ def _integrate_rows(
     routed = pair.routed
     table = np.zeros((len(passages), len(routed.sites), N_BUCKETS, routed.routes.rank))
     magnitude = np.zeros((len(passages), N_BUCKETS))
+    for indices, values in integrate_batches(pair, rows, n_points, batch_tokens):
+        for b, index in enumerate(indices):
+            row = rows[index]
+            buckets = source_buckets(passages[row.passage_index], row)
+            pooled, size = _pool(values[:, b, : len(row)], buckets)
+            table[row.passage_index] += pooled
+            magnitude[row.passage_index] += size
+    return table, magnitude
+
+
+def integrate_batches(
+    pair: ModelPair, rows: Sequence[TokenizedPassage], n_points: int, batch_tokens: int
+) -> Iterator[tuple[list[int], Float[Tensor, "m b t r"]]]:
+    """Contributions of every site, route and source position, batch by batch: (row numbers, values in nats).
+
+    Values are laid out as ``pad_batch`` lays the rows out; at padding they are zero.
+    """
     with pair.at(0.0):
         for indices in length_buckets(rows, batch_tokens):
-            values = _integrate(pair, pad_batch(rows, indices).to(routed.device), n_points)
-            for b, index in enumerate(indices):
-                row = rows[index]
-                buckets = source_buckets(passages[row.passage_index], row)
-                pooled, size = _pool(values[:, b, : len(row)], buckets)
-                table[row.passage_index] += pooled
-                magnitude[row.passage_index] += size
-    return table, magnitude
+            yield indices, _integrate(pair, pad_batch(rows, indices).to(pair.routed.device), n_points)
 
 
 def _sum_by(owners: np.ndarray, values: Sequence[float] | np.ndarray, n_owners: int) -> np.ndarray:

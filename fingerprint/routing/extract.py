@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from fingerprint.config import DriftConfig
 from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights, add_weights
+from fingerprint.lm.sites import layer_of
 from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Passage
 from fingerprint.provenance import Provenance
@@ -46,7 +46,7 @@ class PhiLayout:
     @cached_property
     def pool_of_site(self) -> np.ndarray:
         """Pool index (kind x depth) of every site, [n_sites]."""
-        layers = [_layer_of(site) for site in self.sites]
+        layers = [layer_of(site) for site in self.sites]
         n_layers = max(layers) + 1
         kinds = [SITE_KINDS.index(_KIND_OF.get(site.rpartition(".")[2], "mlp")) for site in self.sites]
         return np.array([k * 3 + 3 * layer // n_layers for k, layer in zip(kinds, layers, strict=True)])
@@ -56,11 +56,6 @@ class PhiLayout:
         by_class = contributions.by_class
         member = np.eye(len(SITE_KINDS) * len(DEPTHS))[self.pool_of_site]
         return np.einsum("pmc,mk->pkc", by_class, member).reshape(len(by_class), len(self.names))
-
-
-def _layer_of(site: str) -> int:
-    found = re.search(r"\.(\d+)\.", site)
-    return int(found.group(1)) if found else 0
 
 
 @dataclass(frozen=True)
