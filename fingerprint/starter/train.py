@@ -13,6 +13,7 @@ import argparse
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,10 @@ from rich.console import Console
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from fingerprint import FingerprintError
+from fingerprint.lm.fit import kept_steps
 from fingerprint.provenance import digest_of
+from fingerprint.starter import tokenizer
+from fingerprint.storage import write_json, written_whole
 
 
 class StarterConfig(BaseModel):
@@ -224,12 +228,34 @@ def apply_step(run: Run) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """Where a run reads and writes, and how long it may take."""
+    """Where a run reads and writes, and how long it may take.
+
+    Attributes:
+        n_kept: whole models to keep in ``out``/checkpoints at log-spaced steps, the first and the last among
+            them; 0: none. tokenizer: folder whose tokenizer goes with them, so that each loads as a base.
+    """
 
     n_workers: int
     data: Path
     out: Path
     minutes: float
+    n_kept: int = 0
+    tokenizer: Path | None = None
+
+    def keeps(self, config: StarterConfig) -> frozenset[int]:
+        """Steps after which the model is kept."""
+        return frozenset(kept_steps(config.n_steps, self.n_kept) if self.n_kept else ())
+
+
+def keep_model(run: Run, job: Job) -> None:
+    """Write the model at this step in fp32, whole or not at all, with its tokenizer and what it has read."""
+    tokens = run.step * run.config.rows_per_step * run.config.row_tokens
+    with written_whole(job.out / "checkpoints" / f"step-{run.step:06}") as fresh:
+        run.model.save_pretrained(fresh)
+        if job.tokenizer is not None:
+            for name in ("tokenizer.json", "tokenizer_config.json"):
+                shutil.copyfile(job.tokenizer / name, fresh / name)
+        write_json(fresh / "checkpoint.json", {"step": run.step, "tokens_seen": tokens})
 
 
 def worker(rank: int, job: Job, config: StarterConfig) -> None:
@@ -255,6 +281,9 @@ def train(run: Run, rank: int, job: Job) -> None:
         step_rows(stream, config)
     started = saved = time.monotonic()
     first_step, stop = run.step, run.step >= config.n_steps
+    keeps = job.keeps(config) if rank == 0 else frozenset()
+    if run.step in keeps:
+        keep_model(run, job)
     while not stop:
         rows = step_rows(stream, config).chunk(job.n_workers)[rank]
         loss = average_gradients(run, accumulate_gradients(compiled, rows, config), job.n_workers)
@@ -263,6 +292,8 @@ def train(run: Run, rank: int, job: Job) -> None:
         stop = agree(run.step >= config.n_steps or now - started > 60 * job.minutes, job.n_workers)
         if rank == 0:
             run.history.append({"step": run.step, "loss": loss})
+            if run.step in keeps:
+                keep_model(run, job)
             if run.step % 10 == 0:
                 print_progress(run, loss, (run.step - first_step) / (now - started))
             if stop or now - saved > 120:
@@ -290,6 +321,22 @@ def print_progress(run: Run, loss: float, steps_per_second: float) -> None:
     )
 
 
+def languages_in(data: Path) -> dict[str, float]:
+    """The recipe's shares of the languages that a packed corpus has.
+
+    Raises:
+        FingerprintError: it has none of them.
+    """
+    shares = StarterConfig().language_share
+    found = {name: share for name, share in shares.items() if (data / f"train_{name}.npy").is_file()}
+    if not found:
+        raise FingerprintError(
+            f"No packed corpus in {data}: expected train_<language>.npy for one of {', '.join(shares)}; "
+            "run `python -m fingerprint.starter.corpus pack` first"
+        )
+    return found
+
+
 def main() -> None:
     """Parse the command line and start the workers."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
@@ -300,14 +347,25 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=StarterConfig().total_tokens, help="whole run's length")
     parser.add_argument("--start", help="folder of a finished model to go on from")
     parser.add_argument("--start-steps", type=int, default=0, help="steps that model has read of this data")
+    parser.add_argument(
+        "--keep", type=int, default=0, help="whole models to keep at log-spaced steps, the start among them"
+    )
+    parser.add_argument("--layers", type=int, default=StarterConfig().n_layers, help="blocks of the model")
+    parser.add_argument("--hidden", type=int, default=StarterConfig().hidden_size, help="width of the model")
+    parser.add_argument("--row", type=int, default=StarterConfig().row_tokens, help="tokens of a row")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "rendezvous").unlink(missing_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
-    job = Job(arguments.workers, arguments.data, arguments.out, arguments.minutes)
-    config = StarterConfig(
-        total_tokens=arguments.tokens, start=arguments.start, start_steps=arguments.start_steps
+    job = Job(
+        arguments.workers, arguments.data, arguments.out, arguments.minutes, arguments.keep, tokenizer.MODEL
     )
+    config = StarterConfig(
+        total_tokens=arguments.tokens, start=arguments.start, start_steps=arguments.start_steps,
+        n_layers=arguments.layers, hidden_size=arguments.hidden,
+        intermediate_size=arguments.hidden * 5 // 2, row_tokens=arguments.row,
+        language_share=languages_in(arguments.data),
+    )  # fmt: skip
     if job.n_workers == 1:
         worker(0, job, config)
     else:
