@@ -8,13 +8,20 @@ recency-weighted form, and report the realised flagged share (evaluation.md sect
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import beta
 
+from fingerprint.config import DriftConfig
+
 ALL = "all"
+LEVELS = (0.05, 0.1)
+"""Levels at which realised shares are told."""
+HELD_OUT, LATER = "held-out", "later"
+"""Slices of a timeline whose commits were judged before they calibrated anything."""
 _CALIBRATION = "calibration_"
 
 
@@ -82,6 +89,20 @@ def _prefix(part: str) -> str:
     return f"{part}_{_CALIBRATION}" if part else _CALIBRATION
 
 
+def cell_p_value(score: float, language: str, cells: Mapping[str, np.ndarray], config: DriftConfig) -> float:
+    """P-value of a new score in the cell of its language."""
+    cell = choose_cell(cells, language, config.least_calibration)
+    return conformal_p_value(cell.scores, score, config.recency_half_life)
+
+
+def cell_p_values(
+    scores: np.ndarray, languages: Sequence[str], cells: Mapping[str, np.ndarray], config: DriftConfig
+) -> np.ndarray:
+    """P-values [n] of new scores [n], each in the cell of its language."""
+    pairs = zip(languages, np.asarray(scores).tolist(), strict=True)
+    return np.array([cell_p_value(score, language, cells, config) for language, score in pairs], dtype=float)
+
+
 def least_commits(level: float) -> int:
     """Fewest calibration commits with which a p-value can reach the level: 1 / (n + 1) <= level."""
     return int(np.ceil(1 / level - 1 - 1e-9))
@@ -112,6 +133,21 @@ def flagged_share(p_values: np.ndarray, level: float) -> FlaggedShare:
     """Flagged share at a level with its interval; p_values [n], one per commit."""
     n_flagged, n = int(np.sum(np.asarray(p_values) <= level)), len(p_values)
     return FlaggedShare(level, n_flagged, n, *clopper_pearson(n_flagged, n))
+
+
+def judged_p_values(stream: Sequence[Mapping[str, Any]], least_tokens: int) -> np.ndarray:
+    """P-values [n] of a timeline's commits that were large enough and judged before they calibrated."""
+    return np.array([
+        entry["p_value"]
+        for entry in stream
+        if entry["slice"] in (HELD_OUT, LATER) and entry["n_tokens"] >= least_tokens
+    ])  # fmt: skip
+
+
+def realised_shares(stream: Sequence[Mapping[str, Any]], least_tokens: int) -> list[dict[str, Any]]:
+    """Flagged share of a timeline's judged commits at each of LEVELS, with its 95 % interval, as JSON."""
+    shares = [flagged_share(judged_p_values(stream, least_tokens), level) for level in LEVELS]
+    return [asdict(share) | {"share": share.share} for share in shares]
 
 
 def clopper_pearson(n_hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from fingerprint.drift.words import visible_start
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
 from fingerprint.passage import Passage
@@ -179,7 +180,6 @@ def _tell(
 
 def _line_of(text: str, start: int, end: int) -> tuple[str, int]:
     """The line on which a token's first character that is no space stands, and its column there."""
-    piece = text[start:end]
-    at = start + len(piece) - len(piece.lstrip()) if piece.strip() else start
+    at = visible_start(text, start, end)
     begin = text.rfind("\n", 0, at) + 1
     return text[begin:].partition("\n")[0], at - begin

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fingerprint.config import DriftConfig
-from fingerprint.drift.calibrate import choose_cell, clopper_pearson, conformal_p_value
+from fingerprint.drift.calibrate import cell_p_value, clopper_pearson
 from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.routing.extract import Measures
 
@@ -96,6 +96,4 @@ def _p_value(
     text: Measures, scorer: Nonconformity, cells: dict[str, np.ndarray], config: DriftConfig
 ) -> float:
     whole = text.total()
-    score = float(scorer.score(whole)[0])
-    cell = choose_cell(cells, whole.languages[0], config.least_calibration)
-    return conformal_p_value(cell.scores, score, config.recency_half_life)
+    return cell_p_value(float(scorer.score(whole)[0]), whole.languages[0], cells, config)

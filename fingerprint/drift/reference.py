@@ -16,11 +16,12 @@ from fingerprint import FingerprintError
 from fingerprint.config import DriftConfig
 from fingerprint.drift.calibrate import (
     ALL,
+    HELD_OUT,
+    cell_p_value,
     choose_cell,
-    conformal_p_value,
-    flagged_share,
     least_commits,
     name_cells,
+    realised_shares,
 )
 from fingerprint.drift.lexical import (
     LexicalView,
@@ -29,8 +30,9 @@ from fingerprint.drift.lexical import (
     read_counts,
     team_texts,
 )
-from fingerprint.drift.nonconformity import Nonconformity
+from fingerprint.drift.nonconformity import Nonconformity, fuse
 from fingerprint.drift.power import PowerPoint, least_tokens, power_curve
+from fingerprint.drift.rolling import entries_of
 from fingerprint.drift.separation import measure_separation
 from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights
 from fingerprint.passage import Corpus, Passage
@@ -39,7 +41,6 @@ from fingerprint.routing.extract import Measures, PhiLayout, Progress, measure_p
 from fingerprint.routing.team import TeamSlices, fit_normaliser
 from fingerprint.signature import TeamSignature
 
-LEVELS = (0.05, 0.1)
 FOREIGN_TOKENS = 24_000
 """Scored tokens of foreign text read: half to choose the rule on, half for the power curve."""
 FOREIGN_GROUP_TOKENS = 600
@@ -183,7 +184,8 @@ def _calibrate(
             f"{least_commits(config.alarm_level)} to flag anything at {config.alarm_level:g}. "
             "Add repositories, paths or authors to the team."
         )
-    scores = scorer.score(large)
+    parts = scorer.parts(large)
+    scores = fuse(parts)
     cells = calibration_cells(large, scores, config.least_tokens)
     points = power_curve(foreign, scorer, cells, config) if len(foreign) else []
     least = least_tokens(points, config)
@@ -192,40 +194,18 @@ def _calibrate(
     smallest = least if int((large.n_scored >= least).sum()) >= enough else config.least_tokens
     cells = calibration_cells(large, scores, smallest)
     readings = name_cells(cells)
-    for part, values in scorer.parts(large).items():
+    for part, values in parts.items():
         readings |= name_cells(calibration_cells(large, values, smallest), part)
-    return readings, {
-        "least_tokens": least,
+    stream = _stream(scorer, large, held_out, cells, smallest, config)
+    sizes = {"least_tokens": least, "calibrates_from": smallest, "part_names": list(parts)}
+    return readings, sizes | {
         "power_curve": [asdict(point) for point in points],
         "n_calibration": {name: len(values) for name, values in cells.items()},
-        "realised": _realised(scorer, held_out, cells, least, config),
-        "stream": _stream(scorer, large, held_out, cells, (smallest, least), config),
+        "realised": realised_shares(stream, least),
+        "stream": stream,
+        "n_rolled": sum(entry["slice"] == "calibration" for entry in stream),
         "warnings": _warnings(cells, points, config),
     }
-
-
-def _realised(
-    scorer: Nonconformity, held_out: Measures, cells: dict[str, np.ndarray], least: int, config: DriftConfig
-) -> list[dict[str, Any]]:
-    """Flagged share of the team's own held-out commits at each level, with its 95 % interval."""
-    kept = held_out.take(np.flatnonzero(held_out.n_scored >= least))
-    p_values = _p_values(scorer, kept, cells, config)
-    shares = [flagged_share(p_values, level) for level in LEVELS]
-    return [asdict(share) | {"share": share.share} for share in shares]
-
-
-def _p_values(
-    scorer: Nonconformity, commits: Measures, cells: dict[str, np.ndarray], config: DriftConfig
-) -> np.ndarray:
-    """P-value of every commit, [n], none of which calibrates."""
-    scores = scorer.score(commits) if len(commits) else np.zeros(0)
-    found = [
-        conformal_p_value(
-            choose_cell(cells, language, config.least_calibration).scores, score, config.recency_half_life
-        )
-        for language, score in zip(commits.languages, scores.tolist(), strict=True)
-    ]
-    return np.array(found, dtype=float)
 
 
 def _stream(
@@ -233,7 +213,7 @@ def _stream(
     calibration: Measures,
     held_out: Measures,
     cells: dict[str, np.ndarray],
-    least: tuple[int, int],
+    smallest: int,
     config: DriftConfig,
 ) -> list[dict[str, Any]]:
     """Every commit read after training, oldest first: the team's own timeline.
@@ -241,22 +221,18 @@ def _stream(
     A calibration commit stands among all the others of its slice, so its p-value takes its own score out.
 
     Args:
-        least: scored tokens that a commit of either slice must have.
+        smallest: scored tokens that a commit must have.
     """
     found: list[dict[str, Any]] = []
-    for name, commits, size in zip(("calibration", "held-out"), (calibration, held_out), least, strict=True):
-        kept = commits.take(np.flatnonzero(commits.n_scored >= size))
-        scores = scorer.score(kept) if len(kept) else np.zeros(0)
-        p_values = _p_values(scorer, kept, cells, config)
-        for i, commit in enumerate(kept.groups):
-            cell = choose_cell(cells, kept.languages[i], config.least_calibration).scores
-            p = float(p_values[i])
+    for name, commits in (("calibration", calibration), (HELD_OUT, held_out)):
+        kept = commits.take(np.flatnonzero(commits.n_scored >= smallest))
+        for entry in entries_of(scorer, kept):
+            language = entry["language"]
+            p = cell_p_value(entry["score"], language, cells, config)
             if name == "calibration":
-                p = max(1 / len(cell), (p * (len(cell) + 1) - 1) / len(cell))
-            found.append(
-                {"commit": commit, "slice": name, "language": kept.languages[i],
-                 "n_tokens": int(kept.n_scored[i]), "score": float(scores[i]), "p_value": p}
-            )  # fmt: skip
+                n = len(choose_cell(cells, language, config.least_calibration).scores)
+                p = max(1 / n, (p * (n + 1) - 1) / n)
+            found.append(entry | {"slice": name, "p_value": p})
     return found
 
 

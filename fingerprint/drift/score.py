@@ -27,9 +27,9 @@ from fingerprint.drift.calibrate import (
     threshold_at,
 )
 from fingerprint.drift.explain import find_findings
-from fingerprint.drift.nonconformity import Nonconformity
+from fingerprint.drift.nonconformity import Nonconformity, fuse
 from fingerprint.drift.team_lines import TeamLines
-from fingerprint.drift.words import LinePlaces, hunk_header
+from fingerprint.drift.words import LinePlaces, hunk_header, visible_start
 from fingerprint.lm.pair import ModelPair, RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
 from fingerprint.passage import Passage
@@ -65,6 +65,7 @@ def score_passages(
     null_weights: RouteWeights | None = None,
     team_lines: TeamLines | None = None,
     facts: DiffFacts | None = None,
+    scorer: Nonconformity | None = None,
 ) -> DriftReport:
     """Score a diff against a team.
 
@@ -74,6 +75,7 @@ def score_passages(
         null_weights: the null team adapter, the control of the p-value.
         team_lines: the team's own lines, quoted in findings.
         facts: what else is known of the diff.
+        scorer: of the signature, from whoever scores many diffs; None: read from it here.
 
     Returns:
         The answer; NOT SCORED with its reason when the diff cannot be judged. Never raises NotScoredError.
@@ -83,7 +85,7 @@ def score_passages(
         return _not_scored("no signature: profile this team first", passages, None, facts)
     try:
         kept, facts = _readable(passages, signature, facts)
-        diff = _measure(kept, routed, team_weights, signature, config)
+        diff = _measure(kept, routed, team_weights, signature, scorer, config)
     except NotScoredError as reason:
         return _not_scored(str(reason), passages, signature, facts)
     evidence, warnings = _judge(diff, routed, null_weights, signature, config)
@@ -157,6 +159,7 @@ def _measure(
     routed: RoutedModel,
     team_weights: RouteWeights,
     signature: TeamSignature,
+    scorer: Nonconformity | None,
     config: DriftConfig,
 ) -> _Diff:
     """Tokenise, check the size, and measure every hunk once.
@@ -176,7 +179,7 @@ def _measure(
         n_points=config.integration_points,
         batch_tokens=config.batch_tokens,
     )
-    scorer = Nonconformity.of_team(signature)
+    scorer = scorer or Nonconformity.of_team(signature)
     measures = scorer.read(summarise(found, passages), passages)
     cell = _choose_calibration(signature.readings, measures, config)
     return _Diff(passages, rows, found, measures, scorer, cell)
@@ -200,7 +203,8 @@ def _judge(
     """The numbers behind the verdict, and the caveats."""
     whole = diff.measures.total()
     normaliser, cell = diff.scorer.normaliser, diff.cell
-    score = float(diff.scorer.score(whole)[0])
+    parts = diff.scorer.parts(whole)
+    score = float(fuse(parts)[0])
     magnitude = float(whole.magnitude.sum()) or 1.0
     threshold = threshold_at(cell.scores, config.alarm_level, config.recency_half_life)
     n_tokens = float(whole.n_scored[0])
@@ -214,7 +218,7 @@ def _judge(
         distance=float(normaliser.statistics(whole).mahalanobis[0]),
         typical_distance=float(normaliser.typical[1]),
         combination=normaliser.combination,
-        parts=_parts(diff, whole, signature, config),
+        parts=_parts(diff, parts, signature, config),
         score=score,
         threshold=threshold if np.isfinite(threshold) else float(np.max(cell.scores)),
         null_p_value=_null_p_value(diff, routed, null_weights, signature, config),
@@ -229,10 +233,10 @@ def _judge(
 
 
 def _parts(
-    diff: _Diff, whole: Measures, signature: TeamSignature, config: DriftConfig
+    diff: _Diff, parts: Mapping[str, np.ndarray], signature: TeamSignature, config: DriftConfig
 ) -> tuple[ScorePart, ...]:
     """What the routes and the n-grams each say, alone."""
-    scores = {name: float(values[0]) for name, values in diff.scorer.parts(whole).items()}
+    scores = {name: float(values[0]) for name, values in parts.items()}
     total = sum(map(abs, scores.values())) or 1.0
     return tuple(
         ScorePart(
@@ -326,16 +330,10 @@ def _lines(diff: _Diff, index: int) -> tuple[LineDrift, ...]:
         if row.passage_index != index:
             continue
         for t in np.flatnonzero(row.scored):
-            line = where.place(_visible_start(passage.text, *row.offsets[t].tolist()))[0]
+            line = where.place(visible_start(passage.text, *row.offsets[t].tolist()))[0]
             n, total = sums.get(line, (0, 0.0))
             sums[line] = (n + 1, total + float(ratios[t]))
     return tuple(LineDrift(line=k, n_tokens=n, log_ratio=x) for k, (n, x) in sorted(sums.items()))
-
-
-def _visible_start(text: str, start: int, end: int) -> int:
-    """Position of the first non-space character of a token, or its start."""
-    piece = text[start:end]
-    return start + (len(piece) - len(piece.lstrip()) if piece.strip() else 0)
 
 
 def _explain(

@@ -46,6 +46,12 @@ def visible(unit: str) -> str:
     return ", ".join(parts)
 
 
+def visible_start(text: str, start: int, end: int) -> int:
+    """Position of the first non-space character of a token, or its start."""
+    piece = text[start:end]
+    return start + (len(piece) - len(piece.lstrip()) if piece.strip() else 0)
+
+
 class LinePlaces:
     """Line numbers in the new file and columns of a passage's characters."""
 

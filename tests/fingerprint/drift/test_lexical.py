@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from fingerprint import FingerprintError
@@ -54,7 +55,7 @@ def test_novelty_is_one_minus_the_mean_cosine_to_the_nearest_five() -> None:
     reference = TfidfVectorizer(
         analyzer="char", ngram_range=(2, 5), sublinear_tf=True, min_df=2, lowercase=False
     )
-    cosine = reference.fit_transform(team) @ reference.transform(new).T
+    cosine = csr_matrix(reference.fit_transform(team)) @ csr_matrix(reference.transform(new)).T
     expected = 1 - np.sort(cosine.toarray(), axis=0)[-5:].mean(axis=0)
     assert fit_ngram_neighbours(team).score(new) == pytest.approx(expected, abs=1e-5)
 

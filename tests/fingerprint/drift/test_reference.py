@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fingerprint import FingerprintError
+from fingerprint.drift.calibrate import judged_p_values
 from fingerprint.drift.reference import build_team_signature, calibration_cells, cap_commits, newest_commits
 from fingerprint.passage import Corpus, passage_from_lines
 from fingerprint.routing.extract import Measures
@@ -35,7 +36,8 @@ def _check_stream(facts: dict, scores: np.ndarray) -> None:
     for i, entry in enumerate(own):
         others = np.delete(scores, i)
         assert entry["p_value"] == pytest.approx((1 + (others >= scores[i]).sum()) / (1 + len(others)))
-    held_out = [entry["p_value"] for entry in facts["stream"] if entry["slice"] == "held-out"]
+    held_out = judged_p_values(facts["stream"], facts["least_tokens"])
+    assert len(held_out) == facts["realised"][0]["n"]
     for level in facts["realised"]:
         assert sum(p <= level["level"] for p in held_out) == level["n_flagged"]
 

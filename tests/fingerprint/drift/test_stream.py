@@ -181,3 +181,13 @@ def test_bad_input_says_what_to_do() -> None:
         conformal_alarms(np.zeros(0), np.zeros(3), 0.05)
     with pytest.raises(FingerprintError, match="between 0 and 1"):
         conformal_alarms(np.zeros(3), np.zeros(3), 1.0)
+
+
+def test_calibration_that_rolls_on_follows_a_team_that_changed() -> None:
+    rng = np.random.default_rng(4)
+    past, later = rng.normal(0, 1, 100), rng.normal(2, 1, 400)
+    rolled = conformal_alarms(past, later, 0.05, window=100).p_values
+    assert rolled[0] == pytest.approx((1 + np.sum(past >= later[0])) / 101)
+    assert np.mean(rolled[:20] <= 0.05) > 0.4
+    assert np.mean(rolled[150:] <= 0.05) == pytest.approx(0.05, abs=0.03)
+    assert len(conformal_alarms(past, later[:0], 0.05, window=100).p_values) == 0
