@@ -7,12 +7,12 @@ independent, so every interval resamples commits, never hunks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
 Scores = Float[np.ndarray, "n k"]
@@ -36,6 +36,32 @@ def auroc(positive: Float[np.ndarray, " p"], negative: Float[np.ndarray, " q"]) 
     ranks = rankdata(np.concatenate([positive, negative]))
     above = ranks[:n_positive].sum() - n_positive * (n_positive + 1) / 2
     return float(above / (n_positive * n_negative))
+
+
+def stratified_auroc(
+    scores: Float[np.ndarray, " n"], is_positive: Bool[np.ndarray, " n"], strata: Int[np.ndarray, " n"]
+) -> float:
+    """Chance that a positive scores above a negative of its own stratum; ties count half, pairs count alike.
+
+    What the strata hold fixed can explain no part of it. NaN when no stratum has both.
+    """
+    return _pooled_auroc(
+        (scores[(strata == stratum) & is_positive], scores[(strata == stratum) & ~is_positive])
+        for stratum in np.unique(strata)
+    )
+
+
+def _pooled_auroc(sides: Iterable[tuple[Float[np.ndarray, " p"], Float[np.ndarray, " q"]]]) -> float:
+    """AUROC over the pairs within each (positive, negative), all alike; NaN when nowhere has both."""
+    both = [(positive, negative) for positive, negative in sides if len(positive) and len(negative)]
+    n_pairs = np.array([len(positive) * len(negative) for positive, negative in both], dtype=float)
+    areas = np.array([auroc(positive, negative) for positive, negative in both])
+    return float(areas @ n_pairs / n_pairs.sum()) if both else float("nan")
+
+
+def size_strata(n_tokens: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Doublings of size: texts of one stratum differ in it by less than a factor of two."""
+    return np.floor(np.log2(np.maximum(n_tokens, 1))).astype(int)
 
 
 def equal_error_rate(positive: Float[np.ndarray, " p"], negative: Float[np.ndarray, " q"]) -> float:
@@ -121,15 +147,15 @@ def directory_concordance(scores: Scores, labels: Labels, directories: Sequence[
     all alike; NaN without any. Topic is held fixed as far as a directory holds it.
     """
     _, directory_of = np.unique(np.asarray(directories), return_inverse=True)
-    concordant, n_pairs = 0.0, 0
-    for place in range(directory_of.max(initial=-1) + 1):
-        here = np.flatnonzero(directory_of == place)
-        for a, b in combinations(np.unique(labels[here]).tolist(), 2):
-            lean = scores[here, a] - scores[here, b]
-            own, other = lean[labels[here] == a], lean[labels[here] == b]
-            concordant += auroc(own, other) * len(own) * len(other)
-            n_pairs += len(own) * len(other)
-    return concordant / n_pairs if n_pairs else float("nan")
+
+    def leanings() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for place in range(directory_of.max(initial=-1) + 1):
+            here = np.flatnonzero(directory_of == place)
+            for a, b in combinations(np.unique(labels[here]).tolist(), 2):
+                lean = scores[here, a] - scores[here, b]
+                yield lean[labels[here] == a], lean[labels[here] == b]
+
+    return _pooled_auroc(leanings())
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fingerprint.config import Combination, DriftConfig
-from fingerprint.drift.calibrate import cells_of, choose_cell, conformal_p_value, flagged_share
+from fingerprint.drift.calibrate import cell_p_values, cells_of, conformal_p_value, flagged_share
 from fingerprint.drift.lexical import NgramNeighbours
 from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.evaluation.baselines import NgramClassifier
@@ -36,6 +36,8 @@ LAMBDA = "Lambda_team per token (ALM)"
 DRIFT = "drift of the routes alone, by the rule chosen on dev"
 NEIGHBOURS = "n-grams, nearest five (B5)"
 FUSED = "drift, routes and n-grams fused"
+SIZE = "fewer tokens (control)"
+"""What size alone tells: where strangers write smaller texts, whatever grows with smallness finds them."""
 BASE, TEAM, NULL = "base", "team", "null"
 """States that every passage is read under, by name."""
 Novelty = Float[np.ndarray, " n"]
@@ -142,6 +144,7 @@ def perplexity_novelty(texts: Texts) -> dict[str, Novelty]:
     n = texts.measures.n_scored
     log_probs = texts.log_probs
     found = {
+        SIZE: -n,
         "perplexity of the base (control)": -log_probs[BASE] / n,
         "perplexity of the team (B7)": -log_probs[TEAM] / n,
     }
@@ -213,29 +216,9 @@ def commit_p_values(
     """
     if not len(measures):
         return np.zeros(0)
-    scorer, cells = Nonconformity.of_team(signature), cells_of(signature.readings, part)
+    scorer = Nonconformity.of_team(signature)
     scores = scorer.parts(measures)[part] if part else scorer.score(measures)
-    return np.array([
-        conformal_p_value(
-            choose_cell(cells, language, config.least_calibration).scores, float(score),
-            config.recency_half_life
-        )
-        for language, score in zip(measures.languages, scores, strict=True)
-    ])  # fmt: skip
-
-
-def rolling_p_values(past: Float[np.ndarray, " c"], later: Novelty) -> Novelty:
-    """P-values of later commits, each against as many commits just before it as calibrated at first.
-
-    What a service can do that scores every commit as it comes: calibration follows a team that changes, and a
-    change that lasts stops being flagged. Valid when a commit is exchangeable with those just before it.
-
-    Args:
-        past: [c] calibration scores. later: [n] scores of the later commits; both oldest first.
-    """
-    scores = np.concatenate([past, later])
-    n = len(past)
-    return np.array([conformal_p_value(scores[i : i + n], float(scores[i + n])) for i in range(len(later))])
+    return cell_p_values(scores, measures.languages, cells_of(signature.readings, part), config)
 
 
 def flagged_rows(who: str, p_values: Novelty) -> list[FlaggedRow]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
+from math import factorial
 
 import numpy as np
 from jaxtyping import Float
@@ -33,6 +35,10 @@ def icc1(readings: Float[np.ndarray, "authors repeats *components"]) -> Float[np
     return np.divide(between - within, total, out=np.full_like(total, np.nan), where=total > 0)
 
 
+MOST_DEALS = 2_000
+"""Deals of halves to authors enumerated, or drawn where there are more: all of six authors' or fewer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identification:
     """How well half A of each author finds half B of the same author.
@@ -40,19 +46,32 @@ class Identification:
     Attributes:
         auroc: chance that an author's two halves are more alike than halves of two authors; .5 is chance.
         top1: share of halves A whose most similar half B is the author's own; 1 / n_authors is chance.
+        p_value: of the area, by dealing halves B to other authors: the share of deals, the true one counted,
+            whose area is at least as large; 1 / n_authors! is the least.
     """
 
     auroc: float
     top1: float
     n_authors: int
+    p_value: float
 
 
-def identify_halves(similarity: Float[np.ndarray, "k k"]) -> Identification:
+def identify_halves(similarity: Float[np.ndarray, "k k"], seed: int = 0) -> Identification:
     """Identification from similarities; rows are halves A, columns halves B, of the same authors in order."""
     k = len(similarity)
-    is_own = np.eye(k, dtype=bool)
-    top1 = balanced_top(similarity, np.arange(k))
-    return Identification(auroc(similarity[is_own], similarity[~is_own]), top1, k)
+    own, top1 = _area(similarity), balanced_top(similarity, np.arange(k))
+    if factorial(k) <= MOST_DEALS:  # the identity, which is the true deal, among them
+        areas = [_area(similarity[:, order]) for order in map(list, permutations(range(k)))]
+        return Identification(own, top1, k, float(np.mean(np.array(areas) >= own - 1e-12)))
+    rng = np.random.default_rng(seed)
+    areas = [_area(similarity[:, rng.permutation(k)]) for _ in range(MOST_DEALS)]
+    n_as_large = int((np.array(areas) >= own - 1e-12).sum())
+    return Identification(own, top1, k, (1 + n_as_large) / (1 + MOST_DEALS))
+
+
+def _area(similarity: Float[np.ndarray, "k k"]) -> float:
+    is_own = np.eye(len(similarity), dtype=bool)
+    return auroc(similarity[is_own], similarity[~is_own])
 
 
 def half_similarity(

@@ -108,6 +108,7 @@ class ReplicationRow(_Frozen):
         reading: what is compared. labels: "true", or "shuffled" over commits.
         auroc: chance that an author's own halves are more alike than two authors'. top1: share of halves A
             whose nearest half B is the author's; 1 / n_authors is chance. icc: median ICC(1) over sites.
+        p_value: of the area, by dealing halves B to other authors; None in results kept before it was taken.
     """
 
     reading: str
@@ -116,6 +117,7 @@ class ReplicationRow(_Frozen):
     auroc: float
     top1: float
     icc: float | None
+    p_value: float | None = None
 
 
 class ContrastRow(_Frozen):
@@ -162,8 +164,10 @@ class DetectionRow(_Frozen):
     Attributes:
         against: who the strangers are. unit: "commit", "hunk" (one file of one commit) or "ten commits" (a
             bag of one author's).
-        auroc: chance that a stranger's text looks more foreign. tpr_at_1, tpr_at_5: strangers' texts found
-            at so many per cent of the team's own flagged, thresholds taken on the test texts themselves.
+        auroc: chance that a stranger's text looks more foreign. matched: the same among texts within a factor
+            of two in size, no part of which size can explain; None where it was not measured. tpr_at_1,
+            tpr_at_5: strangers' texts found at so many per cent of the team's own flagged, thresholds taken
+            on the test texts themselves.
     """
 
     system: str
@@ -172,6 +176,7 @@ class DetectionRow(_Frozen):
     n_team: int
     n_strangers: int
     auroc: Figure
+    matched: Figure | None = None
     tpr_at_1: float | None
     tpr_at_5: float | None
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from fingerprint.evaluation.metrics import (
     Interval,
@@ -22,6 +22,8 @@ from fingerprint.evaluation.metrics import (
     macro_auroc,
     one_vs_rest,
     pool_by_group,
+    size_strata,
+    stratified_auroc,
     tpr_at_fpr,
 )
 from fingerprint.evaluation.results import ContrastRow, DetectionRow, Figure, SystemRow
@@ -107,6 +109,7 @@ class Detection:
     Attributes:
         against: who the strangers are. unit: "commit", "hunk" or "ten commits". team, strangers: the commit
             of each text (its own number for a bag), the cluster of the intervals. n_draws: bootstrap draws.
+        sizes: scored tokens of the team's texts and then of the strangers'; None: no row is matched by size.
     """
 
     against: str
@@ -114,6 +117,7 @@ class Detection:
     team: tuple[str, ...]
     strangers: tuple[str, ...]
     n_draws: int = 1000
+    sizes: Float[np.ndarray, " k"] | None = None
 
     def judge(
         self, system: str, team: Float[np.ndarray, " n"], strangers: Float[np.ndarray, " m"]
@@ -131,8 +135,20 @@ class Detection:
             n_team=len(team),
             n_strangers=len(strangers),
             auroc=figure(detection_bootstrap(auroc, novelty, flags, clusters, n_draws=self.n_draws)),
+            matched=None if self.sizes is None else figure(self._matched(novelty, flags, clusters)),
             tpr_at_1=number(tpr_at_fpr(strangers, team, 0.01)),
             tpr_at_5=number(tpr_at_fpr(strangers, team, 0.05)),
+        )
+
+    def _matched(
+        self, novelty: Float[np.ndarray, " k"], flags: Bool[np.ndarray, " k"], clusters: list[str]
+    ) -> Interval:
+        assert self.sizes is not None
+        strata = size_strata(self.sizes)
+        return cluster_bootstrap(
+            lambda rows: stratified_auroc(novelty[rows], flags[rows], strata[rows]),
+            clusters,
+            n_draws=self.n_draws,
         )
 
 

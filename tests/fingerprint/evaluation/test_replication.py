@@ -45,6 +45,9 @@ def test_identification_by_hand() -> None:
     found = identify_halves(similarity)
     assert found.auroc == pytest.approx((6 + 2 + 4 + 0.5) / 18)
     assert (found.top1, found.n_authors) == (pytest.approx(2 / 3), 3)
+    assert found.p_value == pytest.approx(
+        2 / 6
+    )  # of six deals one more, own .5, .6, .4, has as large an area
 
 
 def test_halves_of_the_same_signature_are_found_beside_a_large_common_part() -> None:
@@ -53,12 +56,14 @@ def test_halves_of_the_same_signature_are_found_beside_a_large_common_part() -> 
     first, second = (common + own + 0.3 * rng.normal(size=own.shape) for _ in range(2))
     found = identify_halves(half_similarity(first, second))
     assert (found.auroc, found.top1) == (1, 1)
+    assert found.p_value == pytest.approx(1 / 2_001)
 
 
 def test_unrelated_halves_are_at_chance() -> None:
     rng = np.random.default_rng(2)
     found = [identify_halves(half_similarity(*rng.normal(size=(2, 8, 30)))) for _ in range(60)]
     areas = np.array([each.auroc for each in found])
+    assert 0.35 < np.mean([each.p_value for each in found]) < 0.65
     assert abs(areas.mean() - 0.5) < 3.5 * areas.std() / np.sqrt(60)
     assert abs(np.mean([each.top1 for each in found]) - 1 / 8) < 3.5 * np.sqrt(7 / 64 / 480)
 

@@ -33,6 +33,19 @@ def test_detection_row_by_hand() -> None:
     assert row.auroc.value == number(5 / 6)
 
 
+def test_what_only_size_tells_is_nothing_among_texts_of_one_size() -> None:
+    sizes = np.array([100.0, 110.0, 120.0, 900.0, 100.0, 120.0, 127.0, 1000.0])
+    commits = tuple("abcd"), tuple("efgh")
+    sides = Detection("others", "commit", *commits, n_draws=50, sizes=sizes)
+    # 3 x 3 pairs of 64 to 127 tokens, 1 x 1 of 512 to 1,023
+    row = sides.judge("s", np.array([1.0, 2.0, 3.0, 50.0]), np.array([2.0, 4.0, 5.0, 9.0]))
+    assert row.matched is not None and row.matched.value == number((1.5 + 3 + 3 + 0) / 10)
+    assert row.auroc.value == number((1.5 + 3 + 3 + 3) / 16)
+    smaller = Detection("others", "commit", *commits, n_draws=50, sizes=np.repeat([900.0, 100.0], 4))
+    row = smaller.judge("s", np.zeros(4), np.ones(4))
+    assert (row.auroc.value, row.matched) == (1.0, Figure(value=None, low=None, high=None))
+
+
 def test_an_evaluation_is_valid_json_without_nan() -> None:
     found = Evaluation(
         repository="r", foreign=None, setting={}, history={}, authors=(), drift={"x": float("nan")}
