@@ -71,16 +71,11 @@ class Sae:
     @property
     def digest(self) -> str:
         """SHA-256 over the tensors' names, shapes and fp32 values."""
-        digest = hashlib.sha256()
-        for name, values in sorted(self.tensors().items()):
-            digest.update(f"{name}{tuple(values.shape)}".encode())
-            digest.update(values.numpy().astype("<f4").tobytes())
-        return digest.hexdigest()
+        return digest_autoencoder(self.autoencoder)
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by name, fp32 on the CPU."""
-        stored = self.autoencoder.state_dict()
-        return {name: v.detach().to("cpu", torch.float32).contiguous() for name, v in stored.items()}
+        return _stored(self.autoencoder)
 
     def check(self, base: Base) -> None:
         """Refuse a base this dictionary was not trained on.
@@ -141,6 +136,20 @@ class Sae:
             raise SaeError(f"The autoencoder in {directory} is damaged: the digest is not the one noted.")
         autoencoder.to(base.device)
         return found
+
+
+def digest_autoencoder(autoencoder: TopKAutoencoder) -> str:
+    """SHA-256 over the tensors' names, shapes and fp32 values."""
+    digest = hashlib.sha256()
+    for name, values in sorted(_stored(autoencoder).items()):
+        digest.update(f"{name}{tuple(values.shape)}".encode())
+        digest.update(values.numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _stored(autoencoder: TopKAutoencoder) -> dict[str, Tensor]:
+    stored = autoencoder.state_dict()
+    return {name: v.detach().to("cpu", torch.float32).contiguous() for name, v in stored.items()}
 
 
 def _read(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,9 +32,7 @@ def block_name(base: Base, layer: int) -> str:
     Raises:
         FingerprintError: the base has no such block.
     """
-    found = _BLOCK.match(base.sites[0])
-    blocks = base.model.get_submodule(found[1]) if found else None
-    n_blocks = len(blocks) if isinstance(blocks, nn.ModuleList) else 0
+    found, n_blocks = _BLOCK.match(base.sites[0]), count_blocks(base)
     if found is None or not 0 <= layer < n_blocks:
         raise FingerprintError(
             f"The base {base.name!r} has {n_blocks} blocks, counted from 0, and no block {layer}: "
@@ -43,21 +41,47 @@ def block_name(base: Base, layer: int) -> str:
     return f"{found[1]}.{layer}"
 
 
+def count_blocks(base: Base) -> int:
+    """How many blocks the base has."""
+    found = _BLOCK.match(base.sites[0])
+    blocks = base.model.get_submodule(found[1]) if found else None
+    return len(blocks) if isinstance(blocks, nn.ModuleList) else 0
+
+
 def read_residual(model: nn.Module, block: str, batch: Batch) -> Float[Tensor, "b t d"]:
     """Residual stream after a block, in the model's dtype; the blocks behind it are not run."""
-    read: list[Tensor] = []
 
-    def stop(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        read.append(output[0] if isinstance(output, tuple) else output)
+    def stop(_module: nn.Module, _inputs: Any, _output: Any) -> None:
         raise _BlockReachedError
 
-    handle = causal_model(model).get_submodule(block).register_forward_hook(stop)
+    with residuals_kept(model, [block]) as kept:
+        handle = causal_model(model).get_submodule(block).register_forward_hook(stop)
+        try:
+            with contextlib.suppress(_BlockReachedError):
+                hidden_states(model, batch)
+        finally:
+            handle.remove()
+        return kept[block]
+
+
+@contextmanager
+def residuals_kept(model: nn.Module, blocks: Sequence[str]) -> Iterator[dict[str, Float[Tensor, "b t d"]]]:
+    """Within, the residual stream after every named block of the latest forward pass, by block."""
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            kept[name] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    inner = causal_model(model)
+    handles = [inner.get_submodule(name).register_forward_hook(keep(name)) for name in blocks]
     try:
-        with contextlib.suppress(_BlockReachedError):
-            hidden_states(model, batch)
+        yield kept
     finally:
-        handle.remove()
-    return read[0]
+        for handle in handles:
+            handle.remove()
 
 
 def counted_tokens(batch: Batch) -> Bool[Tensor, "b t"]:

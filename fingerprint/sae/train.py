@@ -16,7 +16,7 @@ from fingerprint.adapters.checkpoint import RunState, resume, save_checkpoint
 from fingerprint.adapters.plan import Text
 from fingerprint.lm.load import Base
 from fingerprint.provenance import Provenance, digest_of
-from fingerprint.sae.artifact import Sae, SaeFacts
+from fingerprint.sae.artifact import Sae, SaeFacts, digest_autoencoder
 from fingerprint.sae.autoencoder import (
     TopKAutoencoder,
     auxiliary_loss,
@@ -85,12 +85,14 @@ def train_sae(
     text: Text,
     config: SaeConfig,
     *,
+    start: TopKAutoencoder | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[SaeProgress], None] | None = None,
 ) -> Sae:
     """Train an autoencoder on the residual stream of a base, over passages or token windows.
 
     Args:
+        start: a trained one to go on from, of an earlier checkpoint of the base; None: random directions.
         text: in every language that adapters will be read in: what the dictionary never saw, it cannot name.
         checkpoint: file written every 30 s and resumed from when it exists; removed at the end.
 
@@ -99,7 +101,9 @@ def train_sae(
         CheckpointError: the checkpoint is of another run.
     """
     source = PassageActivations(base, text, config)
-    autoencoder, facts = train_autoencoder(source, config, checkpoint=checkpoint, progress=progress)
+    autoencoder, facts = train_autoencoder(
+        source, config, start=start, checkpoint=checkpoint, progress=progress
+    )
     provenance = Provenance(base.name, base.revision, "", source.key, config.digest, config.seed)
     return Sae(autoencoder, config.layer, provenance, facts)
 
@@ -108,15 +112,17 @@ def train_autoencoder(
     source: ActivationSource,
     config: SaeConfig,
     *,
+    start: TopKAutoencoder | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[SaeProgress], None] | None = None,
 ) -> tuple[TopKAutoencoder, SaeFacts]:
     """Train on any stream of activations; see ``train_sae``."""
     run = _new_run(source, config)
-    key = digest_of([config.digest, source.key, source.device.type])
+    begun = [] if start is None else [digest_autoencoder(start)]
+    key = digest_of([config.digest, source.key, source.device.type, *begun])
     run.state, stored = resume(checkpoint, key, source.device, run.optimiser)
     if stored is None:
-        _prepare(run, source, config)
+        _prepare(run, source, config, start)
     else:
         run.put(stored)
     _optimise(
@@ -144,8 +150,13 @@ def _new_run(source: ActivationSource, config: SaeConfig) -> _Run:
 
 
 @torch.no_grad()
-def _prepare(run: _Run, source: ActivationSource, config: SaeConfig) -> None:
-    """Set scale and b_dec, and the loss's unit, from the first activations: x~ = sqrt(d) x / E||x||."""
+def _prepare(run: _Run, source: ActivationSource, config: SaeConfig, start: TopKAutoencoder | None) -> None:
+    """Set scale and b_dec, and the loss's unit, from the first activations: x~ = sqrt(d) x / E||x||.
+
+    With a start its directions are taken over; scale and b_dec are of these activations either way.
+    """
+    if start is not None:
+        run.autoencoder.load_state_dict(start.state_dict())
     n_batches = -(-config.sample_tokens // config.batch_tokens)
     sample = torch.cat(list(islice(source.batches(0), n_batches)))
     run.autoencoder.scale.copy_(source.width**0.5 / sample.norm(dim=1).mean())
