@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fingerprint import FingerprintError
+from fingerprint.adapters.spectrum import factored_svd
 
 
 class VpdError(FingerprintError):
@@ -63,10 +64,7 @@ class Site:
         """(left, strengths, right) of M in double precision; an edit's through its factors."""
         if self.edit is None:
             return torch.linalg.svd(self.matrix.detach().cpu().double(), full_matrices=False)
-        left, left_factor = torch.linalg.qr(self.edit.up.detach().cpu().double())
-        right, right_factor = torch.linalg.qr(self.edit.down.detach().cpu().double().T)
-        inner, strengths, outer = torch.linalg.svd(left_factor @ right_factor.T)
-        return left @ inner, strengths, outer @ right.T
+        return factored_svd(self.edit.up, self.edit.down)
 
     def apply_matrix(self, x: Float[Tensor, "*b i"], y: Float[Tensor, "*b o"]) -> Float[Tensor, "*b o"]:
         """M x, given the module's output y; a whole site needs no product for it."""

@@ -34,6 +34,16 @@ class DictionaryMatrix(_Frozen):
     unfaithful: float
 
 
+class FrontPoint(_Frozen):
+    """One sparsity coefficient tried: how sparse, how much recovered."""
+
+    coefficient: float
+    l0: float
+    n_alive: int
+    recovered: float
+    is_valid: bool
+
+
 class DictionarySummary(_Frozen):
     """A decomposition of a base's weights in a table.
 
@@ -41,7 +51,7 @@ class DictionarySummary(_Frozen):
         base, revision, dictionary, verdict, is_valid: what it is and whether it may be believed.
         n_positions: held-out tokens. matrices: by matrix. distances: KL to the base by kind of mask, nats per
             token. task_loss: cross-entropy by the same kinds, and for "target". attack: KL under fresh
-            adversaries by their steps.
+            adversaries by their steps. front: sparsity coefficients tried, when more than one was.
     """
 
     format: Literal[1] = 1
@@ -55,6 +65,7 @@ class DictionarySummary(_Frozen):
     distances: dict[str, float]
     task_loss: dict[str, float]
     attack: dict[int, float]
+    front: tuple[FrontPoint, ...] = ()
 
 
 class MatrixChange(_Frozen):
@@ -329,16 +340,6 @@ class EditSummary(_Frozen):
     recovered: float
     attacked: dict[int, float]
     delta_off: float
-
-
-class FrontPoint(_Frozen):
-    """One sparsity coefficient tried: how sparse, how much recovered."""
-
-    coefficient: float
-    l0: float
-    n_alive: int
-    recovered: float
-    is_valid: bool
 
 
 class EditReport(_Frozen):
