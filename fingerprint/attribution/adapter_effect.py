@@ -16,7 +16,7 @@ from fingerprint.attribution.config import AttributionConfig
 from fingerprint.attribution.nodes import NodeSpace
 from fingerprint.attribution.question import Question
 from fingerprint.attribution.report import AdapterEffect, DoseResponse, LayerShare, SiteToggle
-from fingerprint.attribution.sites import layer_of
+from fingerprint.lm.sites import layer_of
 from fingerprint.vpd.losses import kl_divergence
 
 

@@ -28,9 +28,10 @@ from fingerprint.attribution.report import (
     PromptAttribution,
     TokenProbability,
 )
-from fingerprint.attribution.sites import layer_of, matrix_of, node_id
+from fingerprint.attribution.sites import node_id
 from fingerprint.evaluation.metrics import bootstrap_draws, percentile_interval
 from fingerprint.lm.pair import ModelPair
+from fingerprint.lm.sites import layer_of, matrix_of
 from fingerprint.lm.tokens import top_guesses
 
 N_TOP = 5

@@ -36,3 +36,24 @@ DEFAULT_PROMPTS = (
     Prompt("typescript-typeof", "type ButtonProps = ", "typeof", "{"),
 )
 """Where a base has no single token for a target, its first piece counts."""
+
+_BEFORE = (
+    "",
+    "mod config;\nmod error;\n\n",
+    "mod error;\nmod config;\n\n",
+    "//! The library's public face.\n\n",
+    "use std::fmt;\n\n",
+    "#![warn(missing_docs)]\n\nmod config;\nmod error;\nmod util;\n\n",
+    "pub mod client;\npub mod server;\n\n",
+    "extern crate serde;\n\nuse serde::{Deserialize, Serialize};\n\n",
+    "#[cfg(test)]\nmod tests;\n\n",
+    "// re-exports\n",
+    "pub use crate::client::Client;\n",
+    "pub use std::sync::Arc;\n",
+)
+PARAPHRASES = tuple(
+    Prompt(f"{number}{letter}", f"{before}{opening}pub use crate::", "config", "error")
+    for number, before in enumerate(_BEFORE, 1)
+    for letter, opening in (("a", ""), ("b", "pub mod prelude {\n    "))
+)
+"""One habit asked for in 24 ways: what stands before it and how it is indented must not decide the answer."""

@@ -10,8 +10,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fingerprint import FingerprintError
+from fingerprint.attribution.prompts import Prompt
 from fingerprint.lm.load import Base
 from fingerprint.lm.tokens import full_batch, hidden_states, output_matrix
+
+
+class SameTokenError(FingerprintError):
+    """Two words begin with the same token of a base, so that their difference is nothing."""
+
 
 Measure = Literal["logit", "log-probability"]
 
@@ -78,17 +84,29 @@ def ask(
         most_tokens: the prompt's last tokens that are read.
 
     Raises:
-        FingerprintError: an empty target, or a target that equals ``against``.
+        FingerprintError: an empty target. SameTokenError: a target that begins as ``against`` does.
     """
     prompt_ids = _encode(base, prompt)[-most_tokens:]
     found, note = _first_token(base, target)
     other = None if against is None else _first_token(base, against)[0]
     if found == other:
-        raise FingerprintError(
+        raise SameTokenError(
             f"The target {target!r} and {against!r} begin with the same token: compare with another."
         )
     ids = torch.tensor([[base.first_token, *prompt_ids]], device=base.device)
     return Question(name, prompt, ids, found, other, measure, note)
+
+
+def ask_prompt(base: Base, prompt: Prompt) -> Question:
+    """A stored prompt's question; of its target alone where this base begins both words with the same token.
+
+    Raises:
+        FingerprintError: an empty target.
+    """
+    try:
+        return ask(base, prompt.text, prompt.target, prompt.against, name=prompt.name)
+    except SameTokenError:
+        return ask(base, prompt.text, prompt.target, name=prompt.name)
 
 
 def _first_token(base: Base, text: str) -> tuple[int, str]:

@@ -14,8 +14,9 @@ from fingerprint.attribution.adapter_effect import (
 from fingerprint.attribution.config import AttributionConfig
 from fingerprint.attribution.nodes import NodeSpace
 from fingerprint.attribution.question import ask
-from fingerprint.attribution.sites import layer_of, matrix_of, node_id
+from fingerprint.attribution.sites import node_id
 from fingerprint.lm.pair import ModelPair
+from fingerprint.lm.sites import layer_of, matrix_of
 
 CONFIG = AttributionConfig()
 
