@@ -1,0 +1,1 @@
+"""Everything that is read of one author, side by side: where the reads agree, and where they do not."""
