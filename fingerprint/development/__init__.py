@@ -1,0 +1,1 @@
+"""When a route appears: sampled losses, influence, susceptibility and probes, along checkpoints."""

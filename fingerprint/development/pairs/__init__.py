@@ -1,0 +1,1 @@
+"""Correct functions and mutants of them, told apart by running their tests."""

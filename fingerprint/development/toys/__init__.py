@@ -1,0 +1,1 @@
+"""Toys whose development is known: runnable experiments, and oracles for the sampler."""
