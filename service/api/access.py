@@ -59,7 +59,7 @@ def allow(*roles: Role) -> Callable[..., Caller]:
 
     def check(request: Request, credentials: _CREDENTIALS) -> Caller:
         parts = parts_of(request)
-        caller = _identify(request, parts, credentials) if parts.needs_tokens else _everybody(request)
+        caller = _identify(request, parts, credentials) if parts.needs_tokens else everybody(request)
         wait_s = parts.buckets.take(caller.name)
         if wait_s > 0:
             headers = {"Retry-After": str(math.ceil(wait_s))}
@@ -82,10 +82,13 @@ def _refuse_unknown_parameters(request: Request) -> None:
         raise HTTPException(422, f"query: no parameter {unknown[0]!r} here; {there_are}")
 
 
-def _everybody(request: Request) -> Caller:
-    """Raises HTTPException (403): the caller did not ask for this machine.
+def everybody(request: Request) -> Caller:
+    """Who asks a service without tokens.
 
     A web page can make its own host name point at a loopback address; the Host header still tells.
+
+    Raises:
+        HTTPException: 403, the caller did not ask for this machine.
     """
     if request.url.hostname not in LOOPBACK:
         raise HTTPException(
@@ -96,22 +99,23 @@ def _everybody(request: Request) -> Caller:
 
 def _identify(request: Request, parts: Parts, credentials: HTTPAuthorizationCredentials | None) -> Caller:
     """Raises HTTPException (401): no token, or none of ours, or not any more: which, is not said."""
-    at = now()
     token = None
     if credentials is not None:
         with parts.database.reading() as session:
-            token = find_token(session, credentials.credentials, at)
+            token = find_token(session, credentials.credentials, now())
     if token is None or token.id is None:
         detail = "expected `Authorization: Bearer rp_...`; make a token with `routeprint tokens create`"
         raise HTTPException(401, detail, {"WWW-Authenticate": "Bearer"})
+    return caller_with(request, parts, token)
+
+
+def caller_with(request: Request, parts: Parts, token: ApiToken) -> Caller:
+    """Who a good token speaks for; its use is noted."""
+    at = now()
     if is_use_news(token, at):
         with contextlib.suppress(*NOT_NOW), parts.database.writing() as session:
-            note_use(session, token.id, at)  # not worth refusing a request for
+            note_use(session, token.id or 0, at)  # not worth refusing a request for
     request.state.token = token.id
-    return _caller(token)
-
-
-def _caller(token: ApiToken) -> Caller:
     own = read_subject(token.subject) if token.role is Role.SELF else None
     return Caller(f"token {token.id} ({token.name})", token.role, own)
 

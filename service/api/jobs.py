@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
 
-import anyio
-import anyio.to_thread
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
@@ -18,7 +13,7 @@ from service.api.access import ADMINS, MEMBERS, Caller, parts_of
 from service.api.answers import JobAnswer, JobDetails
 from service.api.paging import Cursor, Limit, Page, RepositoryFilter, answer, cut, make_cursor, read_cursor
 from service.api.problems import problem_responses
-from service.db.failures import NOT_NOW
+from service.api.streams import follow
 from service.db.queries.listings import find_job_named, last_lines, list_jobs_before
 from service.db.queries.people import audit
 from service.db.session import Database
@@ -28,11 +23,6 @@ router = APIRouter(prefix="/v1", tags=["jobs"], responses=problem_responses(401,
 JobId = Annotated[
     str, Path(min_length=1, max_length=200, pattern=r"^[!-~]+$", description="The job's id, whole.")
 ]
-MOST_STREAMS = 32
-"""Callers that follow a job at once, in this process."""
-_LONGEST_STREAM_S = 600.0
-_POLL_S = 1.0
-_SIGN_OF_LIFE_S = 15.0
 
 
 @router.get("/jobs", response_model=Page[JobAnswer])
@@ -115,34 +105,10 @@ async def follow_job(request: Request, caller: MEMBERS, id: JobId) -> StreamingR
     A stream ends after ten minutes; an EventSource connects again by itself.
     """
     database = parts_of(request).database
-    first = await anyio.to_thread.run_sync(_read, database, caller, id)
-    streams: anyio.CapacityLimiter = request.app.state.following
-    if streams.available_tokens < 1:
-        raise HTTPException(503, f"{MOST_STREAMS} callers follow jobs already", {"Retry-After": "30"})
-    events = _events(database, caller, first, streams)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-
-
-async def _events(
-    database: Database, caller: Caller, first: JobDetails, streams: anyio.CapacityLimiter
-) -> AsyncIterator[str]:
-    async with streams:
-        job, ends, said_at = first.job, time.monotonic() + _LONGEST_STREAM_S, time.monotonic()
-        yield _event(job)
-        while not job.status.is_final and time.monotonic() < ends:
-            await anyio.sleep(_POLL_S)
-            news = job
-            try:
-                with contextlib.suppress(*NOT_NOW):  # away for a moment
-                    news = (await anyio.to_thread.run_sync(_read, database, caller, job.id)).job
-            except HTTPException:  # forgotten with its repository
-                return
-            if news != job:
-                job, said_at = news, time.monotonic()
-                yield _event(job)
-            elif time.monotonic() - said_at > _SIGN_OF_LIFE_S:
-                said_at = time.monotonic()
-                yield ": still here\n\n"
+    return await follow(
+        lambda: _read(database, caller, id).job, is_over=lambda job: job.status.is_final, show=_event,
+        streams=request.app.state.following,
+    )  # fmt: skip
 
 
 def _event(job: JobAnswer) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from service.api.intake import Intake
 from service.api.limits import Buckets
 from service.api.scoring import ScoringProcess
+from service.artifacts import ArtifactStore
 from service.db.session import Database
 
 
@@ -21,6 +22,9 @@ class Parts:
         intake: of GitHub's webhooks; None without an app, and then there is no such endpoint.
         cancel: calls a job off by its id, with the reason; None where this process asks for no work.
         needs_tokens: False lets everybody do everything, which only a loopback address may.
+        store: of the artifacts that pages show; None: this process shows no pages.
+        forget: deletes what is kept of an author (repository, key, on whose word); None where it cannot.
+        public_url: where people reach this service, or None.
     """
 
     database: Database
@@ -31,3 +35,6 @@ class Parts:
     cancel: Callable[[str, str], object] | None = None
     needs_tokens: bool = True
     buckets: Buckets = field(default_factory=Buckets)
+    store: ArtifactStore | None = None
+    forget: Callable[[int, str, str], object] | None = None
+    public_url: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -79,17 +79,26 @@ def describe_problem(status: int) -> dict[str, Any]:
     return described
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the application with problem details."""
+Shown = Callable[[Request, int, str], Response | None]
+"""How an error looks to a person, None where no person asked: then it is told to a program."""
+
+
+def install(app: FastAPI, shown: Shown = lambda *_: None) -> None:
+    """Answer every error of the application: with problem details, or as ``shown``."""
 
     @app.exception_handler(RequestValidationError)
-    def _invalid(_: Request, error: RequestValidationError) -> Response:
+    def _invalid(request: Request, error: RequestValidationError) -> Response:
         places = (f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
-        return problem(422, "; ".join(places))
+        told = "; ".join(places)
+        return shown(request, 422, told) or problem(422, told)
 
     @app.exception_handler(HTTPException)
-    def _http(_: Request, error: HTTPException) -> Response:
-        return problem(error.status_code, str(error.detail), headers=error.headers)
+    def _http(request: Request, error: HTTPException) -> Response:
+        page = shown(request, error.status_code, str(error.detail))
+        if page is None:
+            return problem(error.status_code, str(error.detail), headers=error.headers)
+        page.headers.update(error.headers or {})
+        return page
 
     @app.exception_handler(RefusedError)
     def _refused(_: Request, error: RefusedError) -> Response:
@@ -100,12 +109,13 @@ def install(app: FastAPI) -> None:
         return problem(503, str(error), retry_after_s=error.retry_after_s)
 
     @app.exception_handler(ServiceError)
-    def _service(_: Request, error: ServiceError) -> Response:
-        return problem(422, str(error))
+    def _service(request: Request, error: ServiceError) -> Response:
+        return shown(request, 422, str(error)) or problem(422, str(error))
 
-    def _not_now(_: Request, error: Exception) -> Response:
+    def _not_now(request: Request, error: Exception) -> Response:
         del error  # a driver's message names hosts and statements
-        return problem(503, "the database does not answer; try again", retry_after_s=5)
+        told = "the database does not answer; try again"
+        return shown(request, 503, told) or problem(503, told, retry_after_s=5)
 
     for kind in NOT_NOW:
         app.add_exception_handler(kind, _not_now)

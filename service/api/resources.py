@@ -78,7 +78,7 @@ def list_of_authors(
         known = list_authors(
             session, caller.viewer, repository_id=repository, after=read_id(cursor) or 0, limit=limit + 1
         )
-    _note_people(database, caller, [one.author for one in known[:limit]])
+    note_people(database, caller, [one.author for one in known[:limit]])
     items = [AuthorAnswer.of(one) for one in known]
     return answer(request, cut(items, limit, [make_cursor(item.id) for item in items]))
 
@@ -89,14 +89,22 @@ def one_author(request: Request, caller: ANYONE, id: Id) -> Response:  # noqa: A
     database = parts_of(request).database
     with database.reading() as session:
         known = _find_author(session, caller, id)
-    _note_people(database, caller, [known.author])
+    note_people(database, caller, [known.author])
     return answer(request, AuthorAnswer.of(known))
 
 
 @router.get("/authors/{id}/report", response_model=AuthorReport, tags=["authors"], responses=NOT_THERE)
 def author_report(request: Request, caller: ANYONE, id: Id) -> Response:  # noqa: A002 - the path's own name
     """Show all that is kept of an author, and who looked: for themselves and for administrators."""
-    database = parts_of(request).database
+    return answer(request, read_report(parts_of(request).database, caller, id))
+
+
+def read_report(database: Database, caller: Caller, id: int) -> AuthorReport:  # noqa: A002 - as the paths say
+    """All that is kept of an author; that it was read is written down first.
+
+    Raises:
+        HTTPException: 404, there is none or not for this caller; 403, it is another's.
+    """
     with database.reading() as session:
         known = _find_author(session, caller, id)
         if not caller.viewer.sees_everyone and caller.own is None:
@@ -111,8 +119,8 @@ def author_report(request: Request, caller: ANYONE, id: Id) -> Response:  # noqa
             ),
             list(list_events(session, [_target(known.author)])),
         )
-    _note_people(database, caller, [known.author])
-    return answer(request, report)
+    note_people(database, caller, [known.author])
+    return report
 
 
 def _find_author(session: Session, caller: Caller, author_id: int) -> KnownAuthor:
@@ -126,7 +134,7 @@ def _target(author: Author) -> str:
     return f"author {author.id}"
 
 
-def _note_people(database: Database, caller: Caller, authors: list[Author]) -> None:
+def note_people(database: Database, caller: Caller, authors: list[Author]) -> None:
     """Before the answer leaves: what cannot be written down is not shown."""
     people = [_target(author) for author in authors if author.kind == AuthorKind.HUMAN]
     if people:
@@ -151,7 +159,7 @@ def list_of_signatures(
             limit=limit + 1,
         )  # fmt: skip
         authors = authors_of(session, [row for row, _ in rows[:limit]])
-    _note_people(database, caller, authors)
+    note_people(database, caller, authors)
     items = [SignatureAnswer.of(*row) for row in rows]
     return answer(request, cut(items, limit, [make_cursor(item.id) for item in items]))
 
@@ -165,5 +173,5 @@ def one_signature(request: Request, caller: ANYONE, id: Id) -> Response:  # noqa
         if found is None:
             raise HTTPException(404, f"there is no signature {id}, or not for this token")
         authors = authors_of(session, [found[0]])
-    _note_people(database, caller, authors)
+    note_people(database, caller, authors)
     return answer(request, SignatureAnswer.of(*found))

@@ -10,6 +10,7 @@ from fingerprint.vpd.report import (
     DictionarySummary,
     EditReport,
     EditSummary,
+    FrontPoint,
     MatrixChange,
     SpanOfMatrix,
     SpanReport,
@@ -40,7 +41,7 @@ def dictionary_page(summary: DictionarySummary) -> Page:
     return Page(
         f"Dictionary of {summary.base} at {summary.revision[:12]}",
         (f"{summary.verdict}. Read on {summary.n_positions:,} held-out tokens.",),
-        (matrices, masks),
+        (matrices, masks, *_front_tables(summary.front)),
         () if summary.is_valid else ("INVALID: components and gates mean nothing.",),
     )
 
@@ -134,20 +135,22 @@ def edit_page(report: EditReport) -> Page:
         f"The {len(sites) - MOST_SITES} others are left out." if len(sites) > MOST_SITES else "",
     )  # fmt: skip
     tables = [_recovered_table(report), by_site]
-    if report.front:
-        tables.append(
-            Table(
-                "Sparsity tried", ("coefficient", "open per token", "alive", "recovered", ""),
-                tuple(
-                    (f"{p.coefficient:g}", f"{p.l0:.1f}", str(p.n_alive), f"{p.recovered:.3f}",
-                     "" if p.is_valid else "INVALID")
-                    for p in report.front
-                ),
-            )
-        )  # fmt: skip
+    tables += _front_tables(report.front)
     warnings = [] if report.summary.is_valid else [report.verdict]
     warnings += [] if report.nulls else ["NOT CONTROLLED: no null adapter was decomposed beside it."]
     return Page(f"Edits of {report.summary.adapter}", (report.statement,), tuple(tables), tuple(warnings))
+
+
+def _front_tables(front: Sequence[FrontPoint]) -> list[Table]:
+    """The sparsity coefficients that were tried; nothing where it was one."""
+    rows = tuple(
+        (f"{p.coefficient:g}", f"{p.l0:.1f}", str(p.n_alive), f"{p.recovered:.3f}",
+         "" if p.is_valid else "INVALID")
+        for p in front
+    )  # fmt: skip
+    if not rows:
+        return []
+    return [Table("Sparsity tried", ("coefficient", "open per token", "alive", "recovered", ""), rows)]
 
 
 def _recovered_table(report: EditReport) -> Table:

@@ -8,6 +8,15 @@ MEASURES = "Routeprint compares code with this team's code. It does not judge qu
 _PLACES_WITHOUT_WORD = "(line end)"
 
 
+def duration(seconds: float) -> str:
+    """``3 min 05 s``; hours from an hour on."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes_left = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes_left:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
 def verdict_line(report: DriftReport) -> str:
     """The answer in one line, with the percentile and the n behind it."""
     if report.verdict is Verdict.NOT_SCORED or report.evidence is None:

@@ -11,11 +11,12 @@ import pytest
 
 from service.reports.pages.author import author_page
 from service.reports.pages.components import components_page
+from service.reports.pages.development import development_page
 from service.reports.pages.graph import graph_page
 from service.reports.pages.page import WebPage, write_single_file
 from service.reports.pages.review import review_page
 from service.reports.pages.team import team_page
-from tests.service.reports.pages import insides, people, shapes
+from tests.service.reports.pages import developing, insides, people, shapes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 COMMAND = "routeprint attribute --format html"
@@ -40,6 +41,10 @@ MAKERS: dict[str, Callable[[], WebPage]] = {
         insides.bundle(shapes.HOSTILE), repository=shapes.HOSTILE, command=COMMAND
     ),
     "components": lambda: browser_page("routeprint sae labels", 60),
+    "development": lambda: development_page(developing.development(), command="routeprint develop view"),
+    "development-hostile": lambda: development_page(
+        developing.development(shapes.HOSTILE, 40), command=shapes.HOSTILE
+    ),
 }
 
 
@@ -64,6 +69,19 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, make in MAKERS.items():
         write_single_file(make(), place / f"{name}.html")
     return {name: place / f"{name}.html" for name in MAKERS}
+
+
+def serious(page: Any) -> list[str]:
+    """What axe-core finds on a page and calls serious or worse."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
+    )
+    return [
+        f"{rule['id']}: {node['html'][:120]} {node['failureSummary'][:160]}"
+        for rule in axe.Axe().run(page).response["violations"]
+        if rule["impact"] in {"serious", "critical"}
+        for node in rule["nodes"][:3]
+    ]
 
 
 class Visit:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
 import pytest
 
 from service.reports.pages.page import write_single_file
-from tests.pages.conftest import MAKERS, Visit, browser_page
+from tests.pages.conftest import MAKERS, Visit, browser_page, serious
 
 pytestmark = pytest.mark.browser
 FIRST_VIEW = 300 * 1024
@@ -26,19 +27,8 @@ def test_every_page_fits_and_nothing_complains(visit, name: str) -> None:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_axe_finds_nothing_serious(visit, name: str) -> None:
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
-    )
     for scheme in ("light", "dark"):
-        seen = visit(name, scheme=scheme)
-        found = axe.Axe().run(seen.page).response["violations"]
-        told = [
-            f"{rule['id']}: {node['html'][:120]} {node['failureSummary'][:160]}"
-            for rule in found
-            if rule["impact"] in {"serious", "critical"}
-            for node in rule["nodes"][:3]
-        ]
-        assert told == [], scheme
+        assert serious(visit(name, scheme=scheme).page) == [], scheme
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -57,7 +47,7 @@ def test_keys_go_from_hunk_to_hunk_and_marks_to_their_finding(visit) -> None:
     page.click("mark a >> nth=0")
     assert page.url.endswith("#hunk-1-f2")
     page.click("[data-copy]")
-    assert page.inner_text("[data-copy]") in {"Copied", "Selected"}
+    page.locator("[data-copy]", has_text=re.compile("Copied|Selected")).wait_for(timeout=5_000)
 
 
 def test_the_graph_switches_filters_and_tells(visit, tmp_path: Path) -> None:
@@ -112,6 +102,34 @@ def test_the_browser_searches_and_turns_pages(visit) -> None:
     assert "components" in page.inner_text("#found")
 
 
+def test_the_development_moves_tells_and_filters(visit) -> None:
+    seen = visit("development")
+    page = seen.page
+    player = page.locator("[data-player='0']")
+    dots = player.locator("circle")
+    assert dots.count() == 300 and player.locator("[data-step]").inner_text() == "4,096"
+    place = "c => [c.getAttribute('cx'), c.getAttribute('cy')].join()"
+    last = dots.first.evaluate(place)
+    player.locator("[data-slider]").fill("0")
+    page.wait_for_timeout(900)
+    assert player.locator("[data-step]").inner_text() == "0"
+    assert dots.first.evaluate(place) != last
+    dots.first.scroll_into_view_if_needed()
+    box = dots.first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert "for x in" in player.locator("[data-told]").inner_text()
+    assert player.locator(".trail").get_attribute("d").count("L") == 3
+    page.locator("[data-legend='0'] button").first.click()
+    assert 0 < player.locator(".faint").count() < 300
+    page.locator("[data-legend='0'] button").first.click()
+    player.locator("[data-find]").fill("path")
+    assert 0 < player.locator(".faint").count() < 300
+    player.locator("[data-method]").select_option("1")
+    player.locator("[data-play]").click()
+    assert player.locator("[data-play]").inner_text() == "Pause"
+    assert seen.problems == []
+
+
 def test_five_thousand_components_do_not_lag(chromium, tmp_path: Path) -> None:
     """The search over all of them, and a turned page, each within a tenth of a second of script."""
     write_single_file(browser_page("x", 5_000), tmp_path / "many.html")
@@ -132,7 +150,7 @@ def test_without_script_everything_is_still_there(chromium, files: dict[str, Pat
     page = context.new_page()
     for name, words in (
         ("review", "Here the team's model expects"), ("graph", "The parts as a table"),
-        ("components", "on load0"),
+        ("components", "on load0"), ("development", "step 4,096"),
         ("author", "Words that come back"), ("team", "Does an alarm keep its promise?"),
     ):  # fmt: skip
         page.goto(files[name].as_uri())

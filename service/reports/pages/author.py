@@ -11,9 +11,11 @@ from datetime import datetime
 
 import numpy as np
 
+from fingerprint.readings.report import AuthorReads
 from fingerprint.report import Habits, SiteSpectrum
 from fingerprint.sae.report import RateShift
 from fingerprint.signature import RoutingSignature
+from service.reports.author_reads import agreement_rows
 from service.reports.pages import charts, moved
 from service.reports.pages.environment import render_template
 from service.reports.pages.page import WebPage
@@ -57,9 +59,10 @@ class AuthorReport:
         signature: routing signature, None when there is too little code for one. habits: words that come
             back; spectrum: of the learned difference, by site; both None without an adapter.
         rate_shift: of a dictionary's latents, None when there is none. edits: sentences of the parameter
-            decomposition, () when there is none.
+            decomposition, () when there is none. attributions: sentences of the attribution graphs, likewise.
+        reads: every read on one text, and where they agree; None before `explain` was asked.
         commands: export and deletion first. missing: commands that make the readings that are not there, by
-            reading ("latents", "edits", "seeds").
+            reading ("latents", "edits", "attributions", "reads", "seeds").
     """
 
     repository: str
@@ -70,13 +73,15 @@ class AuthorReport:
     spectrum: tuple[SiteSpectrum, ...] | None = None
     rate_shift: RateShift | None = None
     edits: tuple[str, ...] = ()
+    reads: AuthorReads | None = None
+    attributions: tuple[str, ...] = ()
     commands: tuple[Command, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
 
 
-def author_page(report: AuthorReport) -> WebPage:
-    """The page of one author."""
+def author_page(report: AuthorReport, links: Sequence[tuple[str, str]] = ()) -> WebPage:
+    """The page of one author. links: (name, address) of other pages about them."""
     signature = report.signature
     body = render_template(
         "author.html.jinja", report=report, row=report.row, purpose=PURPOSE,
@@ -86,8 +91,9 @@ def author_page(report: AuthorReport) -> WebPage:
         classes=() if signature is None else moved.class_rows(signature),
         spectrum=None if not report.spectrum else _spectrum(report.spectrum),
         spectrum_rows=_spectrum_rows(report.spectrum or ()), reads=_reads(report),
+        agreements=() if report.reads is None else agreement_rows(report.reads),
         losses=_losses(report.row), counts=_counts(report.code), signed_bar=charts.signed_bar,
-        share_bar=charts.share_bar, provenance=_provenance(report),
+        share_bar=charts.share_bar, provenance=_provenance(report), links=links,
     )  # fmt: skip
     return WebPage(f"How {report.row.name} writes", body, "Author report", ("base.css", "author.css"))
 
@@ -167,7 +173,7 @@ class _Read:
 
 
 def _reads(report: AuthorReport) -> tuple[_Read, ...]:
-    """The methods side by side: routes, latents, edits."""
+    """The methods side by side: routes, latents, edits, attributions."""
     shift = report.rate_shift
     return (
         _Read("Routes", "weights over the base's own input directions", moved.sentences(report.signature)),
@@ -175,6 +181,8 @@ def _reads(report: AuthorReport) -> tuple[_Read, ...]:
               () if shift is None else (shift.statement,), report.missing.get("latents", "")),
         _Read("Edits", "rank-one components of the adapter's own weights", report.edits,
               report.missing.get("edits", "")),
+        _Read("Attributions", "parts of both models that raise or suppress a token, ablated to check",
+              report.attributions, report.missing.get("attributions", "")),
     )  # fmt: skip
 
 

@@ -1,21 +1,26 @@
 """The components browser: what each part of a dictionary fires on, with what its label is worth.
 
-Given all components it is one page that searches and turns pages itself; given one page of them, with the
-links to the others, it works without script.
+As a file it holds all of them and searches and turns pages itself; served, it is one page of what was asked
+for, and works without script.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
 
-from fingerprint.harvest.store import Component, Example, TokenFigure
+from markupsafe import Markup
+
 from fingerprint.labels.control import CORPUS
-from fingerprint.labels.label import Label
-from fingerprint.labels.scoring import LabelScore
 from service.reports.pages.environment import render_template, token
 from service.reports.pages.page import WebPage
+
+if TYPE_CHECKING:  # else the API, which shows kept cards, would need scipy
+    from fingerprint.harvest.store import Component, Example, TokenFigure
+    from fingerprint.labels.label import Label
+    from fingerprint.labels.scoring import LabelScore
 
 PER_VIEW = 24
 """Cards drawn at once."""
@@ -33,30 +38,115 @@ class Card:
     is_changed: bool | None = None
 
 
+State = Literal["", "alive", "clear", "author", "changed"]
+Order = Literal["number", "density", "score"]
+_STATES: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "": lambda _: True,
+    "alive": lambda card: card["n"] > 0,
+    "clear": lambda card: card["isClear"],
+    "author": lambda card: card["isClear"] and not card["isCorpus"],
+    "changed": lambda card: bool(card["isChanged"]),
+}
+_ORDERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
+    "density": lambda card: -card["density"],
+    "score": lambda card: -card["score"][0] if card["score"] else 1.0,
+}
+
+
+@dataclass(frozen=True)
+class Browsed:
+    """All components of a state. cards: as `card_data` makes them. what: which dictionary."""
+
+    cards: tuple[Mapping[str, Any], ...]
+    what: str
+    _texts: list[str] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def texts(self) -> list[str]:
+        """What a search looks at, card by card."""
+        if not self._texts:
+            self._texts.extend(map(_searched, self.cards))
+        return self._texts
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which components are asked for. page: from 1."""
+
+    search: str = ""
+    group: str = ""
+    state: State = ""
+    order: Order = "number"
+    page: int = 1
+
+
+def choose(browsed: Browsed, wanted: Wanted) -> list[Mapping[str, Any]]:
+    """Every component that is asked for, in the order that is asked for."""
+    words, fits = wanted.search.strip().lower(), _STATES[wanted.state]
+    found = [
+        card
+        for card, text in zip(browsed.cards, browsed.texts, strict=True)
+        if words in text and (not wanted.group or card["group"] == wanted.group) and fits(card)
+    ]
+    return found if wanted.order == "number" else sorted(found, key=_ORDERS[wanted.order])
+
+
 def components_page(
-    cards: Sequence[Card], vocabulary: Mapping[int, str], *, model: str, what: str, command: str,
-    links: Mapping[str, str] | None = None,
-) -> WebPage:  # fmt: skip
-    """The page of the given components.
+    cards: Sequence[Card], vocabulary: Mapping[int, str], *, model: str, what: str, command: str
+) -> WebPage:
+    """The page of all components.
 
     Args:
         vocabulary: texts of tokens. model: whose firings ("base", "team", an author). what: which dictionary.
-        links: addresses of "previous" and "next" page, where this is one page of several.
     """
-    shown = [card_data(card, vocabulary) for card in cards]
-    body = render_template(
-        "components.html.jinja", cards=shown[:PER_VIEW], n=len(shown), model=model, what=what,
-        command=command,
-        groups=list(dict.fromkeys(card["group"] for card in shown)), corpus=CORPUS, links=links or {},
-        n_clear=sum(card.label.is_clear for card in cards),
-        n_corpus=sum(card.label.is_corpus for card in cards),
-        has_changes=any(card.is_changed is not None for card in cards),
-    )  # fmt: skip
+    shown = tuple(card_data(card, vocabulary) for card in cards)
+    body = _body(Browsed(shown, what), shown[:PER_VIEW], model, command=command)
     data = {"cards": shown, "perView": PER_VIEW, "corpus": CORPUS}
-    return WebPage(
-        f"Components, {model}", body, "Components browser", ("base.css", "components.css"),
-        ("page.js", "components.js"), {"components": data},
+    return _page(model, body, ("page.js", "components.js"), {"components": data})
+
+
+def one_components_page(browsed: Browsed, wanted: Wanted, *, model: str, address: str) -> WebPage:
+    """One page of the components that are asked for; a page beyond the last is the last.
+
+    Args:
+        address: of this page, without its question.
+    """
+    found = choose(browsed, wanted)
+    n_pages = max(1, -(-len(found) // PER_VIEW))
+    number = min(max(1, wanted.page), n_pages)
+    asked = {"search": wanted.search, "group": wanted.group, "state": wanted.state, "order": wanted.order}
+    links = {
+        name: f"{address}?{urlencode({**asked, 'page': other})}"
+        for name, other in (("previous", number - 1), ("next", number + 1))
+        if 1 <= other <= n_pages
+    }
+    place = f"page {number} of {n_pages}"
+    shown = found[(number - 1) * PER_VIEW : number * PER_VIEW]
+    asking = {"wanted": wanted, "links": links, "place": place, "n_found": len(found), "address": address}
+    return _page(model, _body(browsed, shown, model, asking=asking), ("page.js",), {})
+
+
+def _page(model: str, body: Markup, scripts: tuple[str, ...], data: dict[str, Any]) -> WebPage:
+    styles = ("base.css", "components.css")
+    return WebPage(f"Components, {model}", body, "Components browser", styles, scripts, data)
+
+
+def _body(
+    browsed: Browsed, shown: Sequence[Mapping[str, Any]], model: str, *, command: str = "",
+    asking: Mapping[str, Any] | None = None,
+) -> Markup:  # fmt: skip
+    cards = browsed.cards
+    return render_template(
+        "components.html.jinja", cards=shown, n=len(cards), model=model, what=browsed.what, command=command,
+        groups=list(dict.fromkeys(card["group"] for card in cards)), corpus=CORPUS, asking=asking,
+        n_clear=sum(card["isClear"] for card in cards), n_corpus=sum(card["isCorpus"] for card in cards),
+        has_changes=any(card["isChanged"] is not None for card in cards),
     )  # fmt: skip
+
+
+def _searched(card: Mapping[str, Any]) -> str:
+    tokens = (figure[0] for side in (card["inputs"], card["outputs"]) for figure in side)
+    return "\n".join([card["label"], card["id"], *tokens]).lower()
 
 
 def card_data(card: Card, vocabulary: Mapping[int, str]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def _environment() -> Environment:
         "thousands": lambda number: f"{number:,}",
         "signed": signed,
         "day": day,
+        "moment": lambda moment: f"{moment:%Y-%m-%d %H:%M}",
         "site": site_name,
         "token": token,
     }

@@ -16,12 +16,35 @@ _DIGITS = 5
 _MOST_ROWS = 40
 
 
-def graph_page(bundle: AttributionBundle, *, repository: str, command: str, cards: str = "") -> WebPage:
+def one_graph_page(bundle: AttributionBundle, number: int, *, repository: str, address: str) -> WebPage:
+    """The page of one of a bundle's prompts, with links to the others, as a server sends it.
+
+    Args:
+        number: of the prompt, from 1; beyond the last it is the last. address: of this page.
+    """
+    chosen = min(max(1, number), len(bundle.prompts))
+    others = [
+        (
+            f"{token(prompt.lora.prompt)} → {visible(prompt.lora.target_spec)}",
+            f"{address}?prompt={n}",
+            n == chosen,
+        )
+        for n, prompt in enumerate(bundle.prompts, 1)
+    ]
+    one = bundle.model_copy(update={"prompts": bundle.prompts[chosen - 1 : chosen]})
+    return graph_page(one, repository=repository, command="", others=others)
+
+
+def graph_page(
+    bundle: AttributionBundle, *, repository: str, command: str, cards: str = "",
+    others: Sequence[tuple[str, str, bool]] = (),
+) -> WebPage:  # fmt: skip
     """The page of several prompts.
 
     Args:
-        command: what makes the page again. cards: address of the components browser, to which a component's
-            number is added after "#"; "" when there is none.
+        command: what makes the page again, "" for nothing. cards: address of the components browser, to which
+            a component's number is added after "#"; "" when there is none. others: (name, address, whether it
+            is this one) of pages of other prompts.
     """
     prompts = [
         {
@@ -34,7 +57,7 @@ def graph_page(bundle: AttributionBundle, *, repository: str, command: str, card
     ]
     body = render_template(
         "graph.html.jinja", prompts=prompts, bundle=bundle, repository=repository, command=command,
-        rate=FALSE_DISCOVERIES,
+        rate=FALSE_DISCOVERIES, others=others,
     )  # fmt: skip
     data = {"prompts": [_prompt_data(prompt) for prompt in bundle.prompts], "cards": cards}
     return WebPage(

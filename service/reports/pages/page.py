@@ -32,12 +32,27 @@ SERVED_POLICY = (
 
 
 @dataclass(frozen=True)
+class Bar:
+    """What stands above a served page: where else to go, and who is looking.
+
+    Attributes:
+        links: (name, address). who: of the viewer, "" for nobody signed in. form_key: for the form that signs
+            them out, "" where nobody can.
+    """
+
+    links: tuple[tuple[str, str], ...] = ()
+    who: str = ""
+    form_key: str = ""
+
+
+@dataclass(frozen=True)
 class WebPage:
     """One page, not yet bound to how it is delivered.
 
     Attributes:
         title: of the window, plain text. body: the content, escaped already. kind: a word for the page's
             head. styles, scripts: names of files in ``assets``. data: JSON for the scripts, by element id.
+        reload_s: seconds after which a browser without script asks again; 0 for never.
     """
 
     title: str
@@ -46,15 +61,16 @@ class WebPage:
     styles: tuple[str, ...] = ("base.css",)
     scripts: tuple[str, ...] = ("page.js",)
     data: Mapping[str, Any] = field(default_factory=dict)
+    reload_s: int = 0
 
 
-def render_served(page: WebPage, asset_url: Callable[[str], str]) -> str:
+def render_served(page: WebPage, asset_url: Callable[[str], str], bar: Bar | None = None) -> str:
     """The page as a server sends it.
 
     Args:
         asset_url: address of a file of ``assets``; take ``asset_name`` into it and let browsers keep it.
     """
-    return _render(page, asset_url=asset_url, policy="", inline={})
+    return _render(page, asset_url=asset_url, policy="", inline={}, bar=bar)
 
 
 def render_single_file(page: WebPage) -> str:
@@ -104,9 +120,17 @@ def asset_type(name: str) -> str:
     return _TYPES[Path(name).suffix]
 
 
+@cache
 def asset_name(name: str) -> str:
-    """The name with its content's digest: base.css?v=3f2a..., safe to cache for ever."""
-    return f"{name}?v={hashlib.sha256(read_asset(name).encode()).hexdigest()[:12]}"
+    """The name with its content's digest: base.3f2a....css, safe to cache for ever."""
+    path = Path(name)
+    return f"{path.stem}.{hashlib.sha256(read_asset(name).encode()).hexdigest()[:12]}{path.suffix}"
+
+
+@cache
+def served_assets() -> Mapping[str, str]:
+    """Every asset by the name it is served under."""
+    return {asset_name(name): name for name in asset_names()}
 
 
 def _hashes(names: tuple[str, ...]) -> str:
@@ -115,10 +139,13 @@ def _hashes(names: tuple[str, ...]) -> str:
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
 
 
-def _render(page: WebPage, *, asset_url: Callable[[str], str], policy: str, inline: Mapping[str, str]) -> str:
+def _render(
+    page: WebPage, *, asset_url: Callable[[str], str], policy: str, inline: Mapping[str, str],
+    bar: Bar | None = None,
+) -> str:  # fmt: skip
     # an inline element's text is hashed as it stands: neither escaped nor re-indented
     return render_template(
-        "frame.html.jinja", page=page, asset_url=asset_url, policy=policy,
+        "frame.html.jinja", page=page, asset_url=asset_url, policy=policy, bar=bar,
         inline={name: Markup(text) for name, text in inline.items()},  # noqa: S704 - our own files
         data={name: as_data(value) for name, value in page.data.items()},
     )  # fmt: skip

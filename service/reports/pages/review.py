@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -11,7 +12,7 @@ from connectors.diff import format_patch
 from fingerprint.report import DriftReport, Evidence, Finding, HunkDrift, ScorePart, Verdict
 from service.reports import wording
 from service.reports.pages import charts
-from service.reports.pages.diff_view import view_diff
+from service.reports.pages.diff_view import HunkView, view_diff
 from service.reports.pages.environment import render_template
 from service.reports.pages.page import WebPage
 
@@ -55,14 +56,24 @@ class Review:
     is_expert: bool = False
 
 
-def review_page(review: Review) -> WebPage:
-    """The page of one review."""
+def review_page(review: Review, number: int = 0, address: str = "") -> WebPage:
+    """The page of one review.
+
+    Args:
+        number: of the page of hunks, from 1, for a diff too long for one; beyond the last it is the last.
+            0: every hunk. address: of the page, for links to the other ones.
+    """
     report = review.report
     scored, left_out = view_diff(review.patches, report)
+    pages = by_rows((*scored, *left_out), ROWS_PER_PAGE) if number else ((*scored, *left_out),)
+    here = min(max(1, number), len(pages))
+    first, shown = sum(map(len, pages[: here - 1])), set(map(id, pages[here - 1]))
+    parts = Parts(first + 1, len(shown), len(scored) + len(left_out), here, len(pages), address)
     body = render_template(
         "review.html.jinja", review=review, report=report, word=_WORDS[report.verdict],
-        headline=_headline(report), reading=wording.reading_sentence(report), scored=scored,
-        left_out=left_out,
+        headline=_headline(report), reading=wording.reading_sentence(report), pages=parts,
+        scored=[hunk for hunk in scored if id(hunk) in shown],
+        left_out=[hunk for hunk in left_out if id(hunk) in shown],
         numbers=_numbers(report.evidence, review.bands) if report.evidence else (),
         controls=_controls(report.evidence) if report.evidence else (), provenance=_provenance(review),
         explain=explain_finding, control=wording.control_sentence, share_bar=charts.share_bar,
@@ -70,6 +81,35 @@ def review_page(review: Review) -> WebPage:
     )  # fmt: skip
     title = f"{_WORDS[report.verdict]}: {review.subject}"
     return WebPage(title, body, "Review", ("base.css", "review.css"))
+
+
+ROWS_PER_PAGE = 500
+"""Lines of hunks on one served page: about 150 KB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Which hunks of all stand here. first: of them, from 1. number: of the page, of n_pages."""
+
+    first: int
+    n_here: int
+    n: int
+    number: int
+    n_pages: int
+    address: str
+
+
+def by_rows(hunks: Sequence[HunkView], most: int) -> tuple[tuple[HunkView, ...], ...]:
+    """Hunks in their order, cut where a page has enough lines; at least one page, and one hunk on each."""
+    pages: list[list[HunkView]] = [[]]
+    n_rows = 0
+    for hunk in hunks:
+        if pages[-1] and n_rows + len(hunk.rows) > most:
+            pages.append([])
+            n_rows = 0
+        pages[-1].append(hunk)
+        n_rows += len(hunk.rows)
+    return tuple(map(tuple, pages))
 
 
 def _headline(report: DriftReport) -> str:
@@ -137,7 +177,7 @@ def _provenance(review: Review) -> tuple[tuple[str, str], ...]:
     diff = sha256("".join(map(format_patch, review.patches)).encode("utf-8", "surrogateescape")).hexdigest()
     facts = {
         "reviewed": "" if review.reviewed_at is None else f"{review.reviewed_at:%Y-%m-%d %H:%M %Z}".strip(),
-        "diff (SHA-256, normalised)": diff,
+        "diff (SHA-256, normalised)": diff if review.patches else "",
         "team signature": report.signature or "none",
         "answer's format": str(report.format),
         **{name: report.provenance[name] for name in sorted(report.provenance)},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,37 +12,13 @@ from service.api.app import create_app
 from service.api.intake import Intake
 from service.api.parts import Parts
 from service.db.queries.tokens import create_token
-from service.db.session import Database, Session, connect
+from service.db.session import Database, Session
 from service.db.states import Role
 from service.db.tables import Author
-from service.settings import Settings
 from tests.service.api.rows import Rows, fill
-from tests.service.db.databases import KINDS, copied_settings, upgraded_template
 
 SECRETS = Secrets("new secret", "old secret")
 APP_ID = 7
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def template(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, str]]:
-    with upgraded_template(request.param, tmp_path_factory.mktemp("template")) as name:
-        yield request.param, name
-
-
-@pytest.fixture
-def settings(template: tuple[str, str], tmp_path: Path) -> Iterator[Settings]:
-    kind, name = template
-    with copied_settings(kind, tmp_path, name) as found:
-        yield found
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    found = connect(settings)
-    yield found
-    found.close()
 
 
 @pytest.fixture

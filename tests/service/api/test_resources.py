@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import ServiceError
-from service.api import jobs
+from service.api import jobs, streams
 from service.api.access import EVERYBODY
 from service.api.app import create_app
 from service.api.parts import Parts
@@ -118,17 +118,20 @@ def test_an_administrator_calls_a_job_off_and_it_is_written_down(
 def test_a_job_is_followed_to_its_end(
     client: TestClient, database: Database, rows: Rows, token: Token, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_POLL_S", 0.02)
+    monkeypatch.setattr(streams, "_POLL_S", 0.02)
 
     def move(status: JobStatus) -> None:
         with database.writing() as session:
             session.get_one(Job, "rp-1.1").status = status
 
     async def follow() -> list[str]:
-        first = jobs._read(database, EVERYBODY, "rp-1.1")
-        seen = []
-        async for event in jobs._events(database, EVERYBODY, first, anyio.CapacityLimiter(1)):
-            name, data = event.split("\n", 1)
+        seen: list[str] = []
+        response = await streams.follow(
+            lambda: jobs._read(database, EVERYBODY, "rp-1.1").job, is_over=lambda job: job.status.is_final,
+            show=jobs._event, streams=anyio.CapacityLimiter(1),
+        )  # fmt: skip
+        async for event in response.body_iterator:
+            name, data = str(event).split("\n", 1)
             assert name == "event: job"
             seen.append(json.loads(data.removeprefix("data: "))["status"])
             move(JobStatus.RUNNING if len(seen) == 1 else JobStatus.DONE)

@@ -4,7 +4,6 @@
   var data = JSON.parse(document.getElementById("components").textContent), all = data.cards;
   var byId = function (id) { return document.getElementById(id); };
   var previous = byId("previous"), next = byId("next");
-  if (!previous) return; // one page of several: the server searches
   byId("filter").hidden = false;
   var texts = all.map(function (card) {
     return [card.label, card.id].concat(card.inputs.map(function (f) { return f[0]; }), card.outputs.map(function (f) { return f[0]; })).join("\n").toLowerCase();

@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 
 from fingerprint.provenance import Provenance
+from fingerprint.readings.report import Agreement, AuthorReads, Missing
 from fingerprint.report import Habits, SiteSpectrum, WordPlace, WordShift
 from fingerprint.signature import RoutingSignature
 from service.reports.pages.author import AuthorReport, Command, OwnCode
@@ -91,6 +92,20 @@ def author_report() -> AuthorReport:
     )  # fmt: skip
 
 
+def reads(shared: str = "config") -> AuthorReads:
+    one = Agreement(
+        first="routes", second="latents", axis="tokens", n_places=900, correlation=0.61, beyond=0.32,
+        expected=0.01, p_value=0.0005, q_value=0.001, null_low=-0.02, null_high=0.05, n_nulls=4,
+        verdict="agree", shared=(shared,),
+    )  # fmt: skip
+    untested = Agreement(first="routes", second="edits", axis="tokens", n_places=900, correlation=0.5)
+    return AuthorReads(
+        author="human:ann", n_tokens=2_993, n_commits=12, parts=(), statements={},
+        missing=(Missing(read="alive sets", reason="no dictionary", command="routeprint decompose train"),),
+        agreements=(one, untested),
+    )  # fmt: skip
+
+
 def insufficient() -> AuthorReport:
     bare = row(author_loss=None, null_gains=(), n_missing_tokens=3_100, n_trained_tokens=0, n_tokens=4_900)
     return AuthorReport("sample", bare, OwnCode(12, 400), commands=author_report().commands)
@@ -102,6 +117,7 @@ def hostile_author() -> AuthorReport:
     evil = word(HOSTILE, HOSTILE, 0)
     return replace(
         report, repository=HOSTILE, row=row(key=HOSTILE, name=HOSTILE), code=code, edits=(HOSTILE,),
+        reads=reads(HOSTILE),
         habits=report.habits and report.habits.model_copy(update={"words": (evil,)}),
         commands=(Command(HOSTILE, HOSTILE),), missing={"latents": HOSTILE}, provenance={HOSTILE: HOSTILE},
     )  # fmt: skip

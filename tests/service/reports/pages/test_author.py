@@ -54,6 +54,17 @@ def test_only_the_person_is_on_the_page() -> None:
     assert "Bob" not in text
 
 
+def test_where_readings_agree_stands_beside_the_nulls() -> None:
+    bare = read(replace(people.author_report(), missing={"reads": "routeprint explain human:ann"})).text
+    assert "Not compared for this profile. This command compares them:" in bare
+    text = read(replace(people.author_report(), reads=people.reads())).text
+    assert "1 of 1 pairs of reads agree on what is human:ann's beyond null adapters" in text
+    assert "routes, latents tokens +0.61 +0.32 0.0005 0.001 −0.02 to +0.05 agree config" in text.replace(
+        "-0.02", "−0.02"
+    )
+    assert "routes, edits" not in text and "Not read: alive sets." in text
+
+
 def test_hostile_text_does_not_act() -> None:
     page = read(people.hostile_author())
     assert page.acts() == []

@@ -1,14 +1,22 @@
 from __future__ import annotations
 
 import json
+import time
 from itertools import pairwise
 
 import pytest
 
 from fingerprint.attribution.report import Node
-from service.reports.pages.components import card_data, components_page
+from service.reports.pages.components import (
+    Browsed,
+    Wanted,
+    card_data,
+    choose,
+    components_page,
+    one_components_page,
+)
 from service.reports.pages.graph import graph_page, q_values
-from service.reports.pages.page import render_single_file
+from service.reports.pages.page import render_served, render_single_file
 from tests.service.reports.pages import insides
 from tests.service.reports.pages.markup import Elements
 from tests.service.reports.pages.shapes import HOSTILE
@@ -18,9 +26,17 @@ def read(page) -> Elements:
     return Elements(render_single_file(page))
 
 
-def components(cards, links=None) -> Elements:
-    what = HOSTILE if links else "the dictionary"
-    return read(components_page(cards, insides.VOCABULARY, model="team", what=what, command="x", links=links))
+def components(cards, what="the dictionary") -> Elements:
+    return read(components_page(cards, insides.VOCABULARY, model="team", what=what, command="x"))
+
+
+def browsed(n: int) -> Browsed:
+    return Browsed(tuple(card_data(card, insides.VOCABULARY) for card in insides.cards(n)), "the dictionary")
+
+
+def served(all_of_them: Browsed, **wanted) -> Elements:
+    page = one_components_page(all_of_them, Wanted(**wanted), model="team", address="/components/1/team")
+    return Elements(render_served(page, lambda name: f"/assets/{name}"))
 
 
 def with_quantile(quantile: float | None) -> Node:
@@ -55,7 +71,7 @@ def test_the_graph_says_both_models_and_their_difference() -> None:
 def test_hostile_text_does_not_act() -> None:
     for page in (
         read(graph_page(insides.bundle(HOSTILE), repository=HOSTILE, command=HOSTILE)),
-        components(insides.hostile_cards(), links={"next": "/assets/next"}),
+        components(insides.hostile_cards(), HOSTILE),
     ):
         assert page.acts() == []
         assert not {"\u202e", "\x1b"} & set(page.text)
@@ -81,10 +97,44 @@ def test_a_window_has_its_firing_in_the_middle() -> None:
     ]
 
 
-def test_one_page_of_several_has_links_and_no_search() -> None:
-    page = components(insides.cards(30), links={"previous": "/assets/1", "next": "/assets/3"})
-    assert [a["href"] for a in page.named("a") if a.get("rel")] == ["/assets/1", "/assets/3"]
-    assert page.text.count("density") == 24 + page.text.count("Order")
+def test_one_page_of_several_has_links_and_a_form() -> None:
+    page = served(browsed(60), page=2, search="load", order="density")
+    links = [a["href"] for a in page.named("a") if a.get("rel")]
+    assert (
+        links
+        == [f"/components/1/team?search=load&group=&state=&order=density&page={n}" for n in (1, 3)][
+            : len(links)
+        ]
+    )
+    assert "48 of 60 components, page 2 of 2" in page.text
+    assert len(page.named("article")) == 24
+    assert [s["src"] for s in page.named("script")] == ["/assets/page.js"]
+    assert len(served(browsed(60), page=99).named("article")) == 12
+
+
+def test_every_filter_and_order_by_hand() -> None:
+    """Of ten cards 4 and 9 are dead, 0, 3, 6 and 9 the corpus's own; labels are "on load<n mod 7>"."""
+    ten = browsed(10)
+    numbers = lambda **wanted: [card["number"] for card in choose(ten, Wanted(**wanted))]  # noqa: E731
+    assert numbers(state="alive") == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert numbers(state="author") == [1, 2, 5, 7, 8]
+    assert numbers(state="changed") == []
+    assert numbers(search=" LOAD1 ") == [1, 8]
+    assert numbers(group="block 0") == list(range(10)) and numbers(group="block 1") == []
+    density = [card["density"] for card in choose(ten, Wanted(order="density"))]
+    assert density == sorted(density, reverse=True)
+    assert numbers(order="score")[-2:] == [4, 9]
+
+
+def test_a_page_of_five_thousand_is_chosen_in_no_time() -> None:
+    many = browsed(5_000)
+    served(many)
+    started = time.process_time()
+    for page in (1, 2, 200):
+        served(many, page=page, search="load3", order="score")
+    assert time.process_time() - started < 3 * 0.5
+    small = render_served(one_components_page(many, Wanted(), model="m", address="/c"), str)
+    assert len(small) < 100 * 1024
 
 
 def test_sizes_grow_with_the_components_shown_and_not_with_more() -> None:

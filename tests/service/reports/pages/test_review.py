@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from connectors.diff import parse_diff
 from service.reports.pages.diff_view import level_of, view_diff
 from service.reports.pages.highlight import MarkedSpan, pieces_of
-from service.reports.pages.page import render_single_file
+from service.reports.pages.page import render_served, render_single_file
 from service.reports.pages.review import review_page
 from service.reports.wording import nats
 from tests.service.reports.pages import shapes
@@ -28,6 +28,37 @@ def test_hunks_stand_in_the_order_of_their_drift_and_the_rest_below() -> None:
         assert scored[0].path == first
         assert [hunk.path for hunk in left_out] == ["uv.lock"]
         assert [hunk.name for hunk in (*scored, *left_out)] == ["hunk-1", "hunk-2", "hunk-3"]
+
+
+def test_a_long_diff_is_served_in_pages_and_nothing_is_lost() -> None:
+    lines = "".join(f"+value_{n} = {n}\n" for n in range(200))
+    files = "".join(
+        f"diff --git a/f{n}.py b/f{n}.py\n--- a/f{n}.py\n+++ b/f{n}.py\n@@ -1 +1,201 @@\n x = 1\n{lines}"
+        for n in range(12)
+    )
+    long = replace(shapes.not_scored(), patches=parse_diff(files))
+    seen: list[str] = []
+    for number in range(1, 7):
+        text = render_served(review_page(long, number, "/reviews/7"), str)
+        assert len(text) < 300 * 1024
+        page = Elements(text)
+        turns = [a["href"] for a in page.named("a") if a.get("rel") == "next"]
+        assert turns == ([f"/reviews/7?hunks={number + 1}"] * 2 if number < 6 else [])
+        seen += [f"f{n}.py" for n in range(12) if f"f{n}.py:1" in page.text]
+    assert seen == [f"f{n}.py" for n in range(12)]
+    assert Elements(render_served(review_page(long), str)).text.count(".py:1") == 12
+
+
+def test_a_mark_that_nobody_can_see_has_a_name() -> None:
+    """axe-core: a link needs text; the place of a finding may be white space alone."""
+    answer = shapes.report()
+    finding = answer.hunks[0].findings[0]
+    blank = finding.model_copy(
+        update={"shift": finding.shift.model_copy(update={"column": 0, "text": "    "})}
+    )
+    hunk = answer.hunks[0].model_copy(update={"findings": (blank,)})
+    review = replace(shapes.review(), report=answer.model_copy(update={"hunks": (hunk, *answer.hunks[1:])}))
+    assert [a.get("aria-label") for a in read(review).named("a") if a["href"] == "#hunk-1-f1"] == ["blank"]
 
 
 def test_every_line_has_its_own_drift() -> None:

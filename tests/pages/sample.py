@@ -1,0 +1,114 @@
+"""The sample organisation as a service knows it once everything has been asked: real data on every page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fingerprint.attribution.config import AttributionConfig
+from fingerprint.attribution.prompts import DEFAULT_PROMPTS
+from fingerprint.config import AdapterConfig, ProfileConfig
+from fingerprint.sae.config import RateShiftConfig, SaeConfig
+from service.artifacts import ArtifactStore
+from service.db.queries.people import find_author, record_consent
+from service.db.queries.repositories import keep_repository, number_of
+from service.db.queries.signatures import NewSignature, add_version, scope_of_team
+from service.db.session import Database
+from service.db.states import ConsentState, ReviewStatus
+from service.db.tables import Review
+from service.flows.attribution import attribute
+from service.flows.dictionary import train_dictionary
+from service.flows.history_rows import HistoryRead, keep_rows
+from service.flows.ingest import ingest, load_ingested
+from service.flows.kept_pages import keep_review
+from service.flows.labelling import label_state
+from service.flows.opened import open_profile
+from service.flows.profile_pages import keep_profile_pages
+from service.flows.rate_shift import measure_shifts
+from service.flows.review import load_reviewer
+from service.flows.review_page import reviewed
+from service.sample.organisation import SampleOrganisation
+from service.settings import Settings
+
+SMALL = ProfileConfig(adapter=AdapterConfig(team_tokens=16_000, author_tokens=8_000))
+"""A fifth of the demo's text: enough for every page to have something to say."""
+_DICTIONARY = SaeConfig.tiny().model_copy(
+    update={"n_latents": 512, "tokens": 65_536, "shuffle_tokens": 16_384, "sample_tokens": 8_192}
+)
+_GRAPH = AttributionConfig(n_draws=4, curve_points=3, ablated=(1, 4), attack_steps=2, n_bootstrap=50)
+
+
+def read_inside(repository: Path, settings: Settings) -> None:
+    """What other commands would have stored: a dictionary with labels and shifts, attributions."""
+    opened = open_profile(repository, settings)
+    dictionary = train_dictionary(opened, _DICTIONARY, "repository")
+    measure_shifts(opened, dictionary, RateShiftConfig.tiny(), 8_000)
+    author = next(iter(opened.authors))
+    for who in ("base", "team", author):
+        label_state(opened, dictionary, who)
+    inside = open_profile(repository, settings, lambda _: None)
+    for who in (None, author):
+        attribute(inside, DEFAULT_PROMPTS[:3], who, nodes="routes", config=_GRAPH)
+
+
+def keep_everything(
+    organisation: SampleOrganisation, settings: Settings, database: Database, profile: str
+) -> list[str]:
+    """Pages and rows of a profiled organisation; returns the addresses of every page."""
+    path, store = organisation.path, ArtifactStore(settings.home)
+    ingested = load_ingested(path, settings)
+    with database.writing() as session:
+        repository = number_of(keep_repository(session, "acme/sample", path=str(path)))
+        keep_rows(session, repository, HistoryRead(organisation.head, ingested.authors), ())
+        people = [author.key for author in ingested.authors]
+        for key in people:
+            record_consent(
+                session, find_author(session, repository, key), ConsentState.GIVEN, "lead", "asked"
+            )
+        add_version(session, NewSignature(
+            repository, scope_of_team(""), profile, profile, "b", "c", organisation.head, 400, {},
+        ))  # fmt: skip
+        authors = [find_author(session, repository, key).id for key in people]
+    assert keep_profile_pages(path, settings, profile, "", people) == ()
+    addresses = ["/", "/authors", f"/teams/{repository}", f"/graphs/{repository}"]
+    addresses += [
+        f"/graphs/{repository}?prompt=2",
+        *(f"/components/{repository}/{s}" for s in ("base", "team")),
+    ]
+    addresses += [f"/authors/{number}" for number in authors]
+    return addresses + keep_reviews(organisation, settings, database, repository, profile, store)
+
+
+def keep_reviews(
+    organisation: SampleOrganisation, settings: Settings, database: Database, repository: int, profile: str,
+    store: ArtifactStore,
+) -> list[str]:  # fmt: skip
+    """The three diffs whose answers are known, as reviewed pull requests."""
+    reviewer, addresses = load_reviewer(organisation.path, settings), []
+    for number, (name, diff) in enumerate(organisation.diffs.items(), 1):
+        report, head = reviewer.review(diff.text), f"{number}" * 40
+        page = reviewed(
+            report, diff.text, store, profile, repository="acme/sample", base=organisation.head, head=head,
+            number=number,
+        )  # fmt: skip
+        keep_review(store, store.record(organisation.path), f"job-{name}", page)
+        evidence = report.evidence
+        with database.writing() as session:
+            row = Review(
+                repository_id=repository, number=number, head_sha=head, base_sha=organisation.head,
+                external_id=f"rp-{name}", job_id=f"job-{name}", status=ReviewStatus.DONE,
+                verdict=report.verdict.value, p_value=None if evidence is None else evidence.p_value,
+            )  # fmt: skip
+            session.add(row)
+            session.flush()
+            addresses.append(f"/reviews/{row.id}")
+    return addresses
+
+
+def profile_sample(organisation: SampleOrganisation, settings: Settings) -> str:
+    """Learn from it, with small dials; returns the profile's digest."""
+    from service.flows.profile import make_profile
+
+    ingest(organisation.path, settings)
+    made = make_profile(organisation.path, settings, SMALL)
+    ArtifactStore(settings.home).record(organisation.path).point("profile", made.digest)
+    return made.digest
