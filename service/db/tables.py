@@ -411,6 +411,16 @@ class ApiToken(Row, table=True):
     revoked_at: datetime | None = moment(nullable=True)
 
 
+class SignIn(Row, table=True):
+    """A browser that showed a token: the digest of its cookie. What the token may not, it may not either."""
+
+    id: int | None = own_id()
+    token_id: int = belongs_to("api_token")
+    digest: str = Field(unique=True)
+    created_at: datetime = moment()
+    expires_at: datetime = moment(index=True)
+
+
 class AuditEvent(Row, table=True):
     """Who did what to what, when. It outlives what it is about, so it refers by name."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, update
+from sqlalchemy import CursorResult, delete, func, update
 from sqlmodel import Session, col, select
 
 from service import ServiceError
@@ -79,6 +79,17 @@ def find_queued_job(session: Session, flow: Flow, repository_id: int, subject: s
             Job.status == JobStatus.QUEUED,
         )
     ).first()  # fmt: skip
+
+
+def place_in_queue(session: Session, job: Job) -> tuple[int, int]:
+    """(place, how many wait) of a queued job in its queue: the more urgent, then the older first."""
+    waiting = (Job.queue == job.queue, Job.status == JobStatus.QUEUED)
+    is_before = (col(Job.priority) < job.priority) | (
+        (col(Job.priority) == job.priority) & (col(Job.created_at) < job.created_at)
+    )
+    n_before = session.exec(select(func.count()).select_from(Job).where(*waiting, is_before)).one()
+    n = session.exec(select(func.count()).select_from(Job).where(*waiting)).one()
+    return n_before + 1, n
 
 
 def list_jobs(

@@ -15,6 +15,7 @@ from service.db.queries.signatures import scope_of_author
 from service.db.queries.tokens import subject_of
 from service.db.states import ConsentState
 from service.db.tables import (
+    Alias,
     ApiToken,
     AuditEvent,
     Author,
@@ -64,6 +65,16 @@ def keep_author(
     return row
 
 
+def keep_aliases(session: Session, author: Author, aliases: Sequence[tuple[str, str]]) -> None:
+    """Write down names and addresses credited to an author; those that an administrator added stay."""
+    assert author.id is not None, "the row has been flushed"
+    rows = session.exec(select(Alias).where(Alias.author_id == author.id)).all()
+    known = {(row.name, row.email) for row in rows}
+    for name, email in dict.fromkeys(aliases):
+        if (name, email) not in known:
+            session.add(Alias(author_id=author.id, name=name, email=email))
+
+
 def record_consent(session: Session, author: Author, state: ConsentState, by: str, how: str = "") -> Consent:
     """Write down what a person said. Withdrawing ends the use of their own signature at once."""
     assert author.id is not None, "the row has been flushed"
@@ -105,9 +116,16 @@ def forgotten_digests(session: Session, repository_id: int) -> tuple[str, ...]:
     return tuple(sorted(session.exec(wanted)))
 
 
+def note_forgotten(session: Session, repository_id: int, key: str) -> None:
+    """From now on an author's code is neither read nor learned from; doing it again changes nothing."""
+    if forgotten_digest(key) not in forgotten_digests(session, repository_id):
+        session.add(Forgotten(repository_id=repository_id, digest=forgotten_digest(key)))
+        session.flush()
+
+
 def forget_author(session: Session, author: Author, by: str) -> tuple[str, ...]:
     """Delete a person's rows and their name elsewhere; returns the digests of their signatures' artifacts."""
-    session.add(Forgotten(repository_id=author.repository_id, digest=forgotten_digest(author.key)))
+    note_forgotten(session, author.repository_id, author.key)
     pulls = select(PullRequest.id).where(PullRequest.repository_id == author.repository_id)
     named: tuple[tuple[Any, str], ...] = (
         (PullCommit, "author_key"), (PullCommit, "requester"), (ReviewThread, "author_key"),

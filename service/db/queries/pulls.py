@@ -6,13 +6,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, or_, select
+from sqlmodel import Session, col, delete, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from service.db.columns import now
 from service.db.queries.signatures import scope_of_team
 from service.db.states import AcceptanceKind, PullState, ReviewStatus, Subject
-from service.db.tables import Acceptance, Backtest, Comment, PullRequest, Review, Signature
+from service.db.tables import (
+    Acceptance,
+    Backtest,
+    Comment,
+    PullCommit,
+    PullRequest,
+    Review,
+    ReviewThread,
+    Signature,
+)
 
 
 def keep_pull(session: Session, repository_id: int, number: int, **known: object) -> PullRequest:
@@ -28,6 +37,20 @@ def keep_pull(session: Session, repository_id: int, number: int, **known: object
     session.add(row)
     session.flush()
     return row
+
+
+def keep_commits(session: Session, pull_id: int, commits: Sequence[PullCommit]) -> None:
+    """Write a pull request's own commits down in place of those known before."""
+    session.execute(delete(PullCommit).where(col(PullCommit.pull_request_id) == pull_id))
+    session.add_all(commits)
+    session.flush()
+
+
+def keep_threads(session: Session, pull_id: int, threads: Sequence[ReviewThread]) -> None:
+    """Write a pull request's remarks down in place of those known before."""
+    session.execute(delete(ReviewThread).where(col(ReviewThread.pull_request_id) == pull_id))
+    session.add_all(threads)
+    session.flush()
 
 
 def find_open_pulls(session: Session, repository_id: int, head_sha: str) -> list[int]:

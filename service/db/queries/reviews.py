@@ -68,7 +68,7 @@ def ask_review(session: Session, question: ReviewQuestion, requested_by: str = "
         return Asked(found, is_new=False, superseded=())
     superseded: tuple[str, ...] = ()
     if question.number:
-        superseded = end_open(session, question.repository_id, question.number, team=question.team)
+        superseded = end_open(session, question.repository_id, question.number)
     review = found or Review(**asdict(question), external_id=question.external_id, requested_by=requested_by)
     _queue(session, review)
     return Asked(review, is_new=True, superseded=superseded)
@@ -77,27 +77,28 @@ def ask_review(session: Session, question: ReviewQuestion, requested_by: str = "
 def _queue(session: Session, review: Review) -> None:
     review.status, review.finished_at, review.asked = ReviewStatus.QUEUED, None, review.asked + 1
     review.job_id = f"{review.external_id}.{review.asked}"
-    review.check_run_id, review.published_at = None, None
+    if (
+        review.conclusion or review.published_at is not None
+    ):  # its check has ended: the next answer has another
+        review.check_run_id = None
+    review.conclusion, review.published_at = "", None
     session.add(review)
     session.flush()
 
 
 def reopen_review(session: Session, review_id: int) -> Review:
-    """Let a review run again under a job of its own."""
+    """Let a review run again under a job of its own; a check that is still open waits for that one."""
     review = get_review(session, review_id)
     _queue(session, review)
     return review
 
 
-def end_open(
-    session: Session, repository_id: int, number: int, why: str = "", *, team: str | None = None
-) -> tuple[str, ...]:
-    """End what is open on a pull request without an answer, for one team or all; returns the jobs."""
+def end_open(session: Session, repository_id: int, number: int, why: str = "") -> tuple[str, ...]:
+    """End what is open on a pull request without an answer, whichever its team; returns the jobs."""
     older = select(Review).where(
         Review.repository_id == repository_id, Review.number == number,
         col(Review.status).in_([ReviewStatus.QUEUED, ReviewStatus.RUNNING]),
     )  # fmt: skip
-    older = older if team is None else older.where(Review.team == team)
     rows = session.exec(older.with_for_update()).all()
     for row in rows:
         row.status, row.finished_at, row.reason = ReviewStatus.SUPERSEDED, now(), why

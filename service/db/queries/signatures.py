@@ -71,6 +71,32 @@ def add_version(session: Session, made: NewSignature) -> Signature:
     return row
 
 
+def roll_version(
+    session: Session, repository_id: int, scope: str, *, before: str, profile: str, artifact: str, commit: str
+) -> Signature | None:
+    """Let the version in use go on with a calibration that has taken in newer commits; what it learned stays.
+
+    Args:
+        before: digest of the profile that was rolled on. commit: the newest that calibrates now.
+
+    Returns:
+        The version; None when another one is in use by now, or it is pinned: then nothing is changed.
+    """
+    lock_repository(session, repository_id)
+    present = current_version(session, repository_id, scope)
+    if present is None or present.is_pinned or present.profile not in (before, profile):
+        return None
+    present.profile, present.artifact = profile, artifact
+    present.provenance = present.provenance | {"calibrated_to": commit}
+    session.flush()
+    return present
+
+
+def calibrated_to(version: Signature) -> str:
+    """The newest commit behind a version's p-values."""
+    return version.provenance.get("calibrated_to", version.commit)
+
+
 def list_versions(session: Session, repository_id: int, scope: str = "") -> Sequence[Signature]:
     """Versions, newest first; of every scope when none is named."""
     wanted = select(Signature).where(Signature.repository_id == repository_id)

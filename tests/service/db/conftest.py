@@ -9,29 +9,7 @@ import pytest
 
 from service.db.session import Database, connect
 from service.settings import Settings
-from tests.service.db.databases import KINDS, copied_settings, fresh_settings, upgraded_template
-
-
-@pytest.fixture(scope="session", params=KINDS)
-def template(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, str]]:
-    with upgraded_template(request.param, tmp_path_factory.mktemp("template")) as name:
-        yield request.param, name
-
-
-@pytest.fixture
-def settings(template: tuple[str, str], tmp_path: Path) -> Iterator[Settings]:
-    kind, name = template
-    with copied_settings(kind, tmp_path, name) as found:
-        yield found
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    found = connect(settings)
-    yield found
-    found.close()
+from tests.service.db.databases import KINDS, fresh_settings
 
 
 @pytest.fixture(params=KINDS)
