@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,15 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(
             f"{path} cannot be read ({error}); delete its directory and run the command again"
         ) from error
+
+
+READINGS = ("habits", "spectrum", "rate-shift", "edits", "alive-sets", "attribution", "author-reads")
+"""Kinds of artifacts that say something of one adapter, found by `reading_of`."""
+
+
+def reading_of(kind: str, adapter: str) -> str:
+    """Name of a record's pointer to what was last read of an adapter, by its digest."""
+    return f"{kind} of {adapter}"
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -155,6 +164,12 @@ class ArtifactStore:
                     break
         return mine / "state"
 
+    def begin_pieces(self, digest: str) -> Path:
+        """Folder for unfinished work in whole pieces, such as chains; every attempt shares it."""
+        place = self.home / "checkpoints" / digest / "pieces"
+        place.mkdir(parents=True, exist_ok=True)
+        return place
+
     def drop_checkpoints(self, digest: str) -> None:
         """Delete the unfinished work of every attempt, once the artifact exists."""
         shutil.rmtree(self.home / "checkpoints" / digest, ignore_errors=True)
@@ -222,17 +237,44 @@ class RepositoryRecord:
 
     def point(self, name: str, digest: str) -> None:
         """Let ``name`` point to ``digest``."""
-        facts = self._read()
-        facts.setdefault("pointers", {})[name] = digest
-        self._write(facts)
+        with self._held():
+            facts = self._read()
+            facts.setdefault("pointers", {})[name] = digest
+            self._write(facts)
+
+    def unpoint(self, name: str) -> None:
+        """Let ``name`` point to nothing."""
+        with self._held():
+            facts = self._read()
+            if facts.get("pointers", {}).pop(name, None) is not None:
+                self._write(facts)
 
     def use(self, kind: str, digest: str) -> None:
         """List an artifact (or a checkpoint on its way to become one) as used by this repository."""
-        facts = self._read()
-        used = set(facts.get("artifacts", []))
-        if f"{kind}/{digest}" not in used:
-            facts["artifacts"] = sorted(used | {f"{kind}/{digest}"})
-            self._write(facts)
+        with self._held():
+            facts = self._read()
+            used = set(facts.get("artifacts", []))
+            if f"{kind}/{digest}" not in used:
+                facts["artifacts"] = sorted(used | {f"{kind}/{digest}"})
+                self._write(facts)
+
+    def release(self, kind: str, digest: str) -> None:
+        """List an artifact no longer."""
+        with self._held():
+            facts = self._read()
+            used = set(facts.get("artifacts", []))
+            if f"{kind}/{digest}" in used:
+                facts["artifacts"] = sorted(used - {f"{kind}/{digest}"})
+                self._write(facts)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """One writer at a time: reviews, trainings and commands of several processes add to one record."""
+        locks = self.store.home / "repositories"
+        locks.mkdir(parents=True, exist_ok=True)
+        with (locks / f".{self.place.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _read(self) -> dict[str, Any]:
         path = self.place / "record.json"

@@ -141,6 +141,13 @@ class Enqueuer:
         """Ask for a team's signature to be learned; returns the job's id, as above."""
         return self._ask_once(Flow.PROFILE, repository_id, f"team:{team}", {"team": team, **payload}, urgency)
 
+    def refresh(self, repository_id: int, team: str = "") -> str:
+        """Ask for a team's newer commits to join its calibration; returns the job's id, as above."""
+        return self._ask_once(
+            Flow.PROFILE, repository_id, f"calibration:{team}", {"team": team, "refresh": True},
+            Urgency.SCHEDULED,
+        )  # fmt: skip
+
     def delivery(self, session: Session, delivery_id: int) -> None:
         """Ask for a webhook to be acted on, in the transaction that writes its row.
 

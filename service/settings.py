@@ -82,10 +82,14 @@ class Settings(BaseSettings):
     """Seconds between looks at a repository's history; a push to the default branch is looked at at once."""
     stale_commits: Annotated[int, Field(ge=1)] = 50
     """New commits of a team after which it is learned again: a quarter of those a signature is read from."""
+    refresh_commits: Annotated[int, Field(ge=1)] = 5
+    """New commits of a team after which they join its calibration, without anything being trained."""
     stale_days: Annotated[float, Field(gt=0)] = 90.0
     """Days after which it is learned again if there is any new commit: habits change, though slowly."""
     start_timeout_s: Annotated[float, Field(gt=0)] = 180.0
     """Seconds the scoring process may take to load a base and its profiles."""
+    review_pages_days: Annotated[float, Field(gt=0)] = 90.0
+    """Days for which a review's page, and the diff on it, are kept; its verdict stays."""
     public_url: str | None = None
     """Where GitHub and people reach this service, https://...; None: checks have no link to a report."""
     github_url: str = "https://api.github.com"

@@ -76,6 +76,7 @@ class CheckRun:
     external_id: str
     n_annotations: int
     started_at: datetime | None
+    title: str = ""
 
     @property
     def is_completed(self) -> bool:
@@ -126,7 +127,8 @@ def complete_check(client: Client, repository: str, run: int, output: CheckOutpu
         sent += len(batch)
         body = {"status": "in_progress", "output": {**shown, "annotations": _annotations(batch)}}
         known = _append(client, repository, run, body, sent)
-    if known.is_completed and known.conclusion == output.conclusion and sent >= len(output.annotations):
+    says_so = (known.conclusion, known.title) == (output.conclusion.value, shown["title"])
+    if known.is_completed and says_so and sent >= len(output.annotations):
         return known
     last = output.annotations[sent:]
     whole = {**shown, **({"text": output.text} if output.text else {})}
@@ -192,6 +194,7 @@ def _run(value: Any) -> CheckRun:
         number(value, "id"), text(value, "status"), text(value, "conclusion"), text(value, "external_id"),
         number(part(value, "output"), "annotations_count"),
         datetime.fromisoformat(started.replace("Z", "+00:00")) if started else None,
+        text(part(value, "output"), "title"),
     )  # fmt: skip
 
 

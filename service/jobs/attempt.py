@@ -17,6 +17,8 @@ from service.jobs.work import NotWantedError
 
 TELL_EVERY_S = 1.0
 """A row a second for each running job is nothing to a database; more would say nothing to a person."""
+FIRST_PAUSE_S = 1.0
+"""Before a step is tried again; each further pause is twice as long."""
 _T = TypeVar("_T")
 
 
@@ -42,25 +44,34 @@ class Attempt:
     def step(self, name: str, run: Callable[[], _T], *, n_tries: int = 1) -> _T:
         """Run a step of the workflow: a result that was kept is returned without running it again.
 
+        The engine's own repetition is not used: after its last try it raises an error that does not say what
+        went wrong.
+
         Args:
             run: returns what JSON can hold.
             n_tries: how often what raises is tried, a second and then two, four, ... apart.
         """
 
         def told() -> _T:
-            self.tell(JobProgress(name))
-            started = time.monotonic()
-            result = run()
-            self._lines.append(f"{name}: done in {time.monotonic() - started:.1f} s")
-            return result
+            for n_failed in range(n_tries - 1):
+                try:
+                    return self._run_once(name, run)
+                except NotWantedError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever it was, it may be gone the next time
+                    self._lines.append(f"{name}: {type(error).__name__}: {error}; tried again")
+                    time.sleep(FIRST_PAUSE_S * 2**n_failed)
+            return self._run_once(name, run)
 
         options: Any = {"name": name}
-        if n_tries > 1:
-            options |= {
-                "retries_allowed": True, "max_attempts": n_tries, "interval_seconds": 1.0,
-                "should_retry": lambda error: not isinstance(error, NotWantedError),
-            }  # fmt: skip
         return DBOS.run_step(options, told)
+
+    def _run_once(self, name: str, run: Callable[[], _T]) -> _T:
+        self.tell(JobProgress(name))
+        started = time.monotonic()
+        result = run()
+        self._lines.append(f"{name}: done in {time.monotonic() - started:.1f} s")
+        return result
 
     def tell(self, progress: JobProgress) -> None:
         """Write progress down, unless that was done a moment ago.

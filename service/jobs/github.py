@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from connectors.git.mirror import MirrorDials
 from connectors.github import GoneError
 from connectors.github.deliveries import failed_deliveries, redeliver
-from connectors.github.merges import squashes
-from connectors.github.pulls import all_merged_pulls, read_place
 from fingerprint.report import DriftReport
 from service.artifacts import ArtifactStore
-from service.db.queries.jobs import JobProgress
 from service.db.queries.pulls import list_overdue
 from service.db.queries.reviews import end_review
 from service.db.states import ReviewStatus
 from service.enqueue import Enqueuer, NotCancellableError
-from service.flows.ingest import ingest
+from service.flows.history_rows import HistoryRead
 from service.flows.publish import TOOK_TOO_LONG, release_overdue
 from service.flows.registration import StoredApp, find_app
 from service.jobs.github_events import Acting
+from service.jobs.github_history import read_through_mirror
 from service.jobs.github_review import GitHubReviews, end_abandoned
 from service.jobs.hub import Hub
 from service.jobs.local import Scorer, folder_ports, folder_work
@@ -59,9 +57,9 @@ def github_work(
     folders = folder_work(settings)
     scorer = Scorer(settings)
 
-    def read(task: RepositoryTask, tell: Tell) -> str:
+    def read(task: RepositoryTask, tell: Tell) -> HistoryRead:
         is_folder = hub.repository(task.repository_id).github_id is None
-        return folders.ingest(task, tell) if is_folder else _History(hub).read(task, tell)
+        return folders.ingest(task, tell) if is_folder else read_through_mirror(hub, task, tell)
 
     def close() -> None:
         folders.close()
@@ -88,31 +86,6 @@ def _choose(hub: Hub, score: Callable[[ReviewTask, str], DriftReport]) -> Review
         publish=lambda task, report: of(task).publish(task, report),
         withdraw=lambda task, head: of(task).withdraw(task, head),
     )
-
-
-@dataclass(frozen=True)
-class _History:
-    """Histories come through a mirror, squashes replaced by the commits that they hide."""
-
-    hub: Hub
-
-    def read(self, task: RepositoryTask, tell: Tell) -> str:
-        """Fetch, then read what is new on the default branch; returns its newest commit."""
-        row = self.hub.repository(task.repository_id)
-        client = self.hub.client(row)
-        place, url = read_place(client, row.full_name)
-        tell(JobProgress("fetch"))
-        mirror = self.hub.fetched(row, url)
-        tip = mirror.follow(place.default_branch or row.default_branch)
-        tell(JobProgress("read pull requests"))
-        merged = all_merged_pulls(client, place.full_name, since=row.ingested_at)
-        found = squashes(mirror, merged, tip)
-
-        def progress(done: int, total: int) -> None:
-            tell(JobProgress("read history", done, total))
-
-        ingest(mirror.path, self.hub.settings, progress, rev=tip, replacing=found)
-        return tip
 
 
 # ------------------------------------------------------------------------------------------- chores

@@ -27,14 +27,12 @@ from service.db.queries.signatures import current_version, scope_of_team
 from service.db.states import AcceptanceKind, InstallationStatus, RepositoryStatus
 from service.db.tables import Acceptance, Repository
 from service.enqueue import Urgency
+from service.flows.kept_pages import read_report
 from service.flows.publish import Review, answer_draft, answer_merge_group, is_allowed
 from service.jobs.github_review import end_abandoned, muted_path, publish_again
 from service.jobs.hub import Hub
-from service.jobs.review import read_report
 
 LOG = logging.getLogger(__name__)
-TEAM = ""
-"""Pull requests are scored against the whole repository's signature."""
 _Decision = asks.Rescore | asks.AcceptFinding | asks.MutePath
 _INSTALLATION = {
     "deleted": InstallationStatus.DELETED, "suspend": InstallationStatus.SUSPENDED,
@@ -107,7 +105,11 @@ class Acting:
             review = Review(state, f"draft-{number}-{state.pull.head_sha}")
             answer_draft(self.hub.client(row), review)
             return
-        question = self._question(row, state, found.digest, again_for)
+        try:
+            question = self._question(row, state, found.digest, again_for)
+        except StaleHeadError as error:  # an event for the new head comes or has come
+            LOG.info("%s", error)
+            return
         if question is not None:
             urgency = Urgency.ASKED if again_for else Urgency.PULL
             self.hub.asking.review(question, requested_by=again_for, urgency=urgency)
@@ -116,11 +118,11 @@ class Acting:
     def _question(
         self, row: Repository, state: PullState, config_hash: str, again_for: str
     ) -> ReviewQuestion | None:
-        repository, pull = number_of(row), state.pull
+        repository, pull, team = number_of(row), state.pull, self.hub.team(row, state)
         with self.hub.database.reading() as session:
-            version = current_version(session, repository, scope_of_team(TEAM))
+            version = current_version(session, repository, scope_of_team(team))
             question = ReviewQuestion(
-                repository, pull.number, pull.head_sha, pull.base_sha, TEAM,
+                repository, pull.number, pull.head_sha, pull.base_sha, team,
                 version.version if version else 0, config_hash,
             )  # fmt: skip
             if not again_for:
@@ -129,7 +131,7 @@ class Acting:
                 return None
             run = next_run(session, question)
         return ReviewQuestion(
-            repository, pull.number, pull.head_sha, pull.base_sha, TEAM, question.signature_version,
+            repository, pull.number, pull.head_sha, pull.base_sha, team, question.signature_version,
             config_hash, run,
         )  # fmt: skip
 

@@ -9,11 +9,11 @@ from glob import escape
 
 from connectors.contribution import FilePatch
 from connectors.diff import format_patch, parse_diff
-from connectors.github import GoneError, RefusedError
-from connectors.github.pulls import PullState, read_patches
+from connectors.github import GoneError
+from connectors.github.pulls import PullState
 from fingerprint.report import DriftReport
 from service.db.queries.pulls import list_abandoned, list_mutes, note_comment
-from service.db.queries.repositories import number_of
+from service.db.queries.repositories import get_team, number_of
 from service.db.queries.reviews import get_review, note_check
 from service.db.states import ReviewStatus
 from service.db.tables import Repository
@@ -26,13 +26,14 @@ from service.flows.publish import (
     drop_review,
     publish_review,
 )
+from service.flows.team import fits
 from service.jobs.hub import Hub
 from service.jobs.work import Published, PullNow, ReviewPorts, ReviewTask
 from service.repository_config import Mute, RepositoryConfig
 
 IS_CLOSED = "the pull request is closed"
+OUTSIDE_TEAM = "outside the paths of team {}"
 FAILED = "scoring failed; Re-score starts it again"
-_ASK_A_MIRROR = {0, 406}  # too many files for GitHub's own diff, known before or told by GitHub
 
 
 @dataclass(frozen=True)
@@ -80,17 +81,7 @@ class GitHubReviews:
         state = self.hub.pull(row, task.number)
         if state.pull.head_sha != task.head_sha:
             return ""
-        return "".join(format_patch(patch) for patch in self._patches(row, state))
-
-    def _patches(self, row: Repository, state: PullState) -> tuple[FilePatch, ...]:
-        client = self.hub.client(row)
-        try:
-            return read_patches(client, row.full_name, state, None)
-        except RefusedError as error:
-            if error.status not in _ASK_A_MIRROR:
-                raise
-        mirror = self.hub.fetched(row, state.clone_url, (state.pull.number,))
-        return read_patches(client, row.full_name, state, mirror)
+        return "".join(format_patch(patch) for patch in self.hub.patches(row, state))
 
     def score(self, task: ReviewTask, diff: str) -> DriftReport:
         """Score what the repository and its people want scored; the rest is counted in the report."""
@@ -98,9 +89,23 @@ class GitHubReviews:
         found = self.hub.known_config(row, task.base_sha)
         found = found or self.hub.config(row, self.hub.pull(row, task.number))
         config = self._with_mutes(found.config, task)
-        kept, dropped = choose_patches(parse_diff(diff), config, datetime.now(UTC).date())
+        theirs, elsewhere = self._of_team(task, parse_diff(diff))
+        kept, dropped = choose_patches(theirs, config, datetime.now(UTC).date())
+        dropped |= elsewhere
         report = self.scorer(task, "".join(format_patch(patch) for patch in kept))
         return report.model_copy(update={"dropped": {**report.dropped, **dropped}}) if dropped else report
+
+    def _of_team(
+        self, task: ReviewTask, patches: tuple[FilePatch, ...]
+    ) -> tuple[tuple[FilePatch, ...], dict[str, int]]:
+        """What of a change is the team's, and added lines that are not: it has learned its paths alone."""
+        with self.hub.database.reading() as session:
+            paths = tuple(get_team(session, task.repository_id, task.team).paths)
+        if not paths:
+            return patches, {}
+        kept = tuple(patch for patch in patches if fits(patch.path, paths))
+        n_left = sum(len(h.added) for p in patches if not fits(p.path, paths) for h in p.hunks)
+        return kept, {OUTSIDE_TEAM.format(task.team): n_left} if n_left else {}
 
     def _with_mutes(self, config: RepositoryConfig, task: ReviewTask) -> RepositoryConfig:
         with self.hub.database.reading() as session:
@@ -164,7 +169,9 @@ def _drop(hub: Hub, row: Repository, review_id: int, run: int, reason: str) -> b
     except GoneError:  # the check, the repository, or our way to it: nobody waits there any more
         was_open = False
     with hub.database.writing() as session:
-        get_review(session, review_id).conclusion = "neutral"
+        kept = get_review(session, review_id)
+        if kept.status.is_final:  # else it was asked for again meanwhile, and has an answer to come
+            kept.conclusion = "neutral"
     return was_open
 
 

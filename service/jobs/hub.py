@@ -7,16 +7,25 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from connectors.contribution import FilePatch
 from connectors.git.mirror import Mirror, MirrorDials, open_mirror
+from connectors.github import RefusedError
 from connectors.github.app import App, bot_account
 from connectors.github.client import Client
 from connectors.github.events import Event, RepositoryRef
-from connectors.github.pulls import PullState, read_pull_state
+from connectors.github.pulls import PullState, read_patches, read_pull_state
 from service import ServiceError
 from service.db.queries.installations import find_on_github, keep_installation
 from service.db.queries.pulls import find_comment, is_accepted, keep_pull, may_gate
-from service.db.queries.repositories import get_repository, keep_repository, number_of, set_stage
+from service.db.queries.repositories import (
+    get_repository,
+    keep_repository,
+    list_teams,
+    number_of,
+    set_stage,
+)
 from service.db.queries.reviews import get_review
+from service.db.queries.signatures import current_version, scope_of_team
 from service.db.session import Database, Session, connect
 from service.db.states import PullState as Stands
 from service.db.states import Stage
@@ -24,9 +33,11 @@ from service.db.tables import Repository
 from service.enqueue import Enqueuer
 from service.flows.publish import Decisions, ReadConfig, Review, read_config
 from service.flows.registration import StoredApp, dials_of
+from service.flows.team import team_of
 from service.settings import Settings
 
 MIRRORS = "mirrors"
+_ASK_A_MIRROR = {0, 406}  # too many files for GitHub's own diff, known before or told by GitHub
 _MOST_CONFIGS = 500
 
 
@@ -153,6 +164,33 @@ class Hub:
             )  # fmt: skip
         return state
 
+    def patches(self, row: Repository, state: PullState) -> tuple[FilePatch, ...]:
+        """The whole change: GitHub's own diff, or the mirror's where GitHub gives none."""
+        client = self.client(row)
+        try:
+            return read_patches(client, row.full_name, state, None)
+        except RefusedError as error:
+            if error.status not in _ASK_A_MIRROR:
+                raise
+        mirror = self.fetched(row, state.clone_url, (state.pull.number,))
+        return read_patches(client, row.full_name, state, mirror)
+
+    def team(self, row: Repository, state: PullState) -> str:
+        """The team that a pull request is scored against: its paths', where one has a signature, else "".
+
+        The diff is asked for only where there is a choice.
+        """
+        with self.database.reading() as session:
+            teams = {
+                team.name: tuple(team.paths)
+                for team in list_teams(session, number_of(row))
+                if team.paths and current_version(session, number_of(row), scope_of_team(team.name))
+            }
+        if not teams:
+            return ""
+        changed = self.patches(row, state)
+        return team_of(teams, {p.path: sum(len(hunk.added) for hunk in p.hunks) for p in changed})
+
     def config(self, row: Repository, state: PullState) -> ReadConfig:
         """The configuration at the base commit, read once a process: a commit does not change."""
         key = (number_of(row), state.pull.base_sha)
@@ -190,4 +228,4 @@ class Hub:
     def report_url(self, review_id: int) -> str | None:
         """Where a report can be read, where the service can be reached."""
         base = self.settings.public_url
-        return None if base is None else f"{base.rstrip('/')}/v1/reviews/{review_id}"
+        return None if base is None else f"{base.rstrip('/')}/reviews/{review_id}"

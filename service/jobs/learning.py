@@ -10,11 +10,19 @@ from service.db.columns import now
 from service.db.queries.jobs import find_job
 from service.db.queries.people import consenting_authors, forgotten_digests
 from service.db.queries.repositories import get_repository, get_team, note_ingested, note_waiting
-from service.db.queries.signatures import NewSignature, add_version, scope_of_author, scope_of_team
+from service.db.queries.signatures import (
+    NewSignature,
+    add_version,
+    current_version,
+    roll_version,
+    scope_of_author,
+    scope_of_team,
+)
 from service.db.session import Database
+from service.flows.history_rows import keep_rows
 from service.jobs.attempt import Attempt
 from service.jobs.review import GITHUB_TRIES, guarded
-from service.jobs.work import Learned, RepositoryTask, TooEarlyError, Work
+from service.jobs.work import Learned, RepositoryTask, Rolled, TooEarlyError, Work
 
 
 def ingest(job_id: str, database: Database, work: Work) -> dict[str, Any]:
@@ -36,6 +44,8 @@ def profile(job_id: str, database: Database, work: Work) -> dict[str, Any]:
     if attempt is None:
         return {}
     task = _task_of(database, job_id)
+    if task.is_refresh:
+        return guarded(attempt, lambda: _refresh(attempt, database, work, task), lambda _: None)
 
     def run() -> dict[str, Any]:
         _read(attempt, database, work, task)
@@ -52,12 +62,41 @@ def _train(attempt: Attempt, work: Work, task: RepositoryTask) -> dict[str, Any]
         return {"waiting": str(error)}
 
 
+def _refresh(attempt: Attempt, database: Database, work: Work, task: RepositoryTask) -> dict[str, Any]:
+    """Newer commits join the calibration of the version in use; returns its number, if it still is."""
+    head = _read(attempt, database, work, task)
+    with database.reading() as session:
+        present = current_version(session, task.repository_id, scope_of_team(task.team))
+    roll = work.refresh
+    if present is None or present.is_pinned or roll is None:
+        return {}
+    before = present.profile
+    rolled = attempt.step("calibrate", lambda: [before, asdict(roll(task, before, attempt.tell))])
+    return attempt.step("sign", lambda: _sign_rolled(attempt, database, task, rolled, head))
+
+
+def _sign_rolled(
+    attempt: Attempt, database: Database, task: RepositoryTask, rolled: list[Any], head: str
+) -> dict[str, Any]:
+    attempt.require_current()
+    before, found = rolled[0], Rolled(**rolled[1])
+    scope = scope_of_team(task.team)
+    with database.writing() as session:
+        version = roll_version(
+            session, task.repository_id, scope, before=before, profile=found.profile,
+            artifact=found.signature, commit=head,
+        )  # fmt: skip
+        return {} if version is None else {scope: version.version, "n_commits": found.n_commits}
+
+
 def _read(attempt: Attempt, database: Database, work: Work, task: RepositoryTask) -> str:
     def read() -> str:
-        head = work.ingest(task, attempt.tell)
+        found = work.ingest(task, attempt.tell)
         with database.writing() as session:
-            note_ingested(session, task.repository_id, head, now())
-        return head
+            gone = forgotten_digests(session, task.repository_id)  # somebody may have asked meanwhile
+            keep_rows(session, task.repository_id, found, gone)
+            note_ingested(session, task.repository_id, found.head, now())
+        return found.head
 
     return attempt.step("read history", read, n_tries=GITHUB_TRIES)
 
@@ -95,5 +134,5 @@ def _task_of(database: Database, job_id: str) -> RepositoryTask:
         return RepositoryTask(
             job_id, payload["repository"], repository.full_name, Path(repository.path), team.name,
             tuple(team.paths), team.with_agents, consenting_authors(session, payload["repository"]),
-            forgotten_digests(session, payload["repository"]),
+            forgotten_digests(session, payload["repository"]), is_refresh=bool(payload.get("refresh")),
         )  # fmt: skip

@@ -12,13 +12,18 @@ from fingerprint.config import ProfileConfig
 from fingerprint.report import DriftReport
 from service import ServiceError
 from service.api.scoring import RefusedError, Request, ScoringProcess, UnavailableError
+from service.artifacts import ArtifactStore
 from service.db.queries.jobs import JobProgress
 from service.enqueue import Enqueuer
 from service.flows.base import base_identity
+from service.flows.history_rows import HistoryRead
 from service.flows.ingest import ingest
+from service.flows.kept_pages import drop_old_reviews, shown_name
 from service.flows.lifecycle import look_after
 from service.flows.plan import TooLittleHistoryError
 from service.flows.profile import NotProfiledError, make_profile
+from service.flows.profile_pages import keep_profile_pages
+from service.flows.refresh import roll_profile
 from service.flows.team import TeamChoice
 from service.flows.training import Stage
 from service.jobs.work import (
@@ -29,6 +34,7 @@ from service.jobs.work import (
     RepositoryTask,
     ReviewPorts,
     ReviewTask,
+    Rolled,
     Tell,
     TooEarlyError,
     Work,
@@ -42,6 +48,10 @@ SCORING_TRIES = 3
 
 LOOK_EVERY_S = 60.0
 """How soon something that has become due is asked for."""
+
+
+CLEAR_EVERY_S = 3600.0
+"""A page may outlive its days by this."""
 
 
 class ScoringError(ServiceError):
@@ -94,18 +104,20 @@ class Scorer:
                 self._process.stop()
 
 
+def _telling(tell: Tell) -> Callable[[Stage], None]:
+    """A flow's stages as a job's progress."""
+    return lambda stage: tell(JobProgress(
+        stage.name, stage.done, stage.total, stage.tokens_per_second, stage.seconds_left
+    ))  # fmt: skip
+
+
 def learn(task: RepositoryTask, tell: Tell, settings: Settings, config: ProfileConfig) -> Learned:
     """Learn a team's signature, and those of the people who agreed to one.
 
     Raises:
         TooEarlyError: with how many commits are missing.
     """
-
-    def report(stage: Stage) -> None:
-        tell(JobProgress(
-            stage.name, stage.done, stage.total, stage.tokens_per_second, stage.seconds_left
-        ))  # fmt: skip
-
+    report = _telling(tell)
     config = config.model_copy(update={"with_agents": task.with_agents})
     choice = TeamChoice(task.paths, (), task.with_agents, frozenset(task.forgotten))
     try:
@@ -114,6 +126,9 @@ def learn(task: RepositoryTask, tell: Tell, settings: Settings, config: ProfileC
         )
     except TooLittleHistoryError as error:
         raise TooEarlyError(f"about {error.more} more commits until scoring") from error
+    keep_profile_pages(
+        task.path, settings, made.digest, task.team, task.consenting, report, name=shown_name(task.full_name)
+    )
     facts = made.summary.provenance
     return Learned(
         made.digest, made.signature, base_identity(config.base, config.revision),
@@ -121,15 +136,24 @@ def learn(task: RepositoryTask, tell: Tell, settings: Settings, config: ProfileC
     )  # fmt: skip
 
 
-def read_history(task: RepositoryTask, tell: Tell, settings: Settings) -> str:
-    """Read what is new in a folder's history; returns the commit that HEAD names."""
+def recalibrate(task: RepositoryTask, profile: str, tell: Tell, settings: Settings) -> Rolled:
+    """Let a team's profile take in the commits read since.
+
+    Raises:
+        NewHistoryError: the history was rewritten; it is stale then, and is learned again.
+    """
+    found = roll_profile(task.path, settings, profile, _telling(tell), frozenset(task.forgotten))
+    return Rolled(found.profile, found.signature, found.n_commits)
+
+
+def read_history(task: RepositoryTask, tell: Tell, settings: Settings) -> HistoryRead:
+    """Read what is new in a folder's history, up to the commit that HEAD names."""
 
     def progress(done: int, total: int) -> None:
         tell(JobProgress("read history", done, total))
 
     head = Repository.at(task.path).commit_id("HEAD")
-    ingest(task.path, settings, progress, rev=head)
-    return head
+    return HistoryRead.of(head, ingest(task.path, settings, progress, rev=head, forgotten=task.forgotten))
 
 
 def folder_ports(score: Callable[[ReviewTask, str], DriftReport]) -> ReviewPorts:
@@ -152,10 +176,17 @@ def folder_work(settings: Settings, config: ProfileConfig | None = None) -> Work
     def look(asking: Enqueuer) -> None:
         look_after(asking, settings, base)
 
+    def clear(_: Enqueuer) -> None:
+        drop_old_reviews(ArtifactStore(settings.home), settings.review_pages_days * 86_400)
+
     return Work(
         folder_ports(scorer.score),
         lambda task, tell: read_history(task, tell, settings),
         lambda task, tell: learn(task, tell, settings, config),
-        (Chore("look after signatures", min(LOOK_EVERY_S, settings.ingest_every_s), look),),
+        (
+            Chore("look after signatures", min(LOOK_EVERY_S, settings.ingest_every_s), look),
+            Chore("delete old pages of reviews", CLEAR_EVERY_S, clear),
+        ),
         close=scorer.close,
+        refresh=lambda task, profile, tell: recalibrate(task, profile, tell, settings),
     )

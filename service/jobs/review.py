@@ -10,7 +10,6 @@ from typing import Any
 
 from connectors import ConnectorError
 from fingerprint import FingerprintError
-from fingerprint.provenance import digest_of
 from fingerprint.report import DriftReport, Verdict
 from service import ServiceError
 from service.artifacts import ArtifactStore
@@ -20,13 +19,14 @@ from service.db.queries.repositories import get_repository, get_team
 from service.db.queries.signatures import find_version
 from service.db.session import Database
 from service.db.states import JobStatus, ReviewStatus
+from service.flows.kept_pages import keep_report, keep_review, read_report, shown_name
+from service.flows.review_page import reviewed
 from service.jobs.attempt import Attempt
 from service.jobs.work import NotWantedError, PullNow, ReviewPorts, ReviewTask
-from service.reports import machine
 
 GITHUB_TRIES = 4
 """Tries of a step that talks to GitHub, over about seven seconds; its connector has a patience of its own."""
-_DIFF, _REPORT = "diff", "report"
+_DIFF = "diff"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class _Reviewing:
         if _is_another(now, task):
             return self._withdraw(now)
         if now.reason:
-            report = step("score", lambda: self._keep(_not_scored(now.reason)))
+            report = step("score", lambda: keep_report(self.store, _not_scored(now.reason)))
             return self._publish(report)
         diff = step("diff", self._read_diff, n_tries=GITHUB_TRIES)
         report = step("score", lambda: self._score(diff))
@@ -82,13 +82,17 @@ class _Reviewing:
             raise
         except (ServiceError, ConnectorError, FingerprintError) as error:
             report = _not_scored(str(error))
-        return self._keep(report)
+        self._keep_page(report, text)
+        return keep_report(self.store, report)
 
-    def _keep(self, report: DriftReport) -> str:
-        text = machine.render(report)
-        digest = digest_of(text)
-        self.store.put(_REPORT, digest, lambda directory: _write(directory / "report.json", text))
-        return digest
+    def _keep_page(self, report: DriftReport, diff: str) -> None:
+        """What the check's link shows; the diff is on it, until the page is deleted."""
+        task, store = self.task, self.store
+        page = reviewed(
+            report, diff, store, task.profile, repository=shown_name(task.full_name), base=task.base_sha,
+            head=task.head_sha, number=task.number,
+        )  # fmt: skip
+        keep_review(store, store.record(task.path), task.job_id, page)
 
     def _publish(self, report: str) -> dict[str, Any]:
         result = self.attempt.step("publish", lambda: self._publish_once(report), n_tries=GITHUB_TRIES)
@@ -140,24 +144,10 @@ def _not_scored(reason: str) -> DriftReport:
     return DriftReport(verdict=Verdict.NOT_SCORED, reason=reason)
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
 def _provenance_of(report: DriftReport, task: ReviewTask) -> dict[str, Any]:
     """What the verdict was made with; it stays with the verdict whatever is upgraded later."""
     facts = report.model_dump(mode="json").get("provenance") or {}
     return {**facts, "profile": task.profile, "signature_version": task.signature_version}
-
-
-def read_report(store: ArtifactStore, digest: str) -> DriftReport:
-    """A report that was kept.
-
-    Raises:
-        ArtifactError: it was not, or is damaged.
-    """
-    path = store.require(_REPORT, digest) / "report.json"
-    return DriftReport.model_validate_json(path.read_text(encoding="utf-8"))
 
 
 def review(job_id: str, database: Database, store: ArtifactStore, ports: ReviewPorts) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fingerprint.report import DriftReport
 from service import ServiceError
 from service.db.queries.jobs import JobProgress
 from service.enqueue import Enqueuer
+from service.flows.history_rows import HistoryRead
 
 
 class TooEarlyError(ServiceError):
@@ -93,7 +94,11 @@ class ReviewPorts:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryTask:
-    """A repository whose history is to be read or learned from."""
+    """A repository whose history is to be read or learned from.
+
+    Attributes:
+        is_refresh: newer commits shall calibrate the version in use; nothing is learned.
+    """
 
     job_id: str
     repository_id: int
@@ -104,6 +109,7 @@ class RepositoryTask:
     with_agents: bool = False
     consenting: tuple[str, ...] = ()
     forgotten: tuple[str, ...] = ()
+    is_refresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,15 @@ class Learned:
     n_commits: int
     provenance: dict[str, Any] = field(default_factory=dict)
     authors: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """A signature whose calibration has taken in newer commits. ``profile``, ``signature``: digests."""
+
+    profile: str
+    signature: str
+    n_commits: int
 
 
 Tell = Callable[[JobProgress], None]
@@ -138,17 +153,19 @@ class Work:
     """All that a worker can do.
 
     Attributes:
-        ingest: fetches, reads what is new, and returns the newest commit read.
+        ingest: fetches, and reads what is new.
         train: learns a signature; called again after a kill, it goes on from its checkpoints. TooEarlyError
             is no failure: it is kept as the reason for NOT SCORED.
         chores: for the one worker that leads.
         close: lets go of what the functions hold, when the worker stops.
+        refresh: lets a profile, by its digest, take in newer commits; None: nothing is taken in.
         act: asks for what follows from a webhook, also twice; None leaves webhooks to other workers.
     """
 
     review: ReviewPorts
-    ingest: Callable[[RepositoryTask, Tell], str]
+    ingest: Callable[[RepositoryTask, Tell], HistoryRead]
     train: Callable[[RepositoryTask, Tell], Learned]
     chores: tuple[Chore, ...] = ()
     close: Callable[[], None] = lambda: None
     act: Callable[[Event], None] | None = None
+    refresh: Callable[[RepositoryTask, str, Tell], Rolled] | None = None

@@ -9,25 +9,18 @@ from pathlib import Path
 import pytest
 
 from service.db.queries.jobs import find_job, list_jobs
+from service.db.queries.pulls import list_abandoned
 from service.db.queries.repositories import UnknownRepositoryError, keep_repository, number_of
-from service.db.queries.reviews import ReviewQuestion, end_review, list_reviews, next_run
+from service.db.queries.reviews import ReviewQuestion, end_review, list_reviews, next_run, note_check
 from service.db.session import connect
 from service.db.states import Flow, JobStatus, ReviewStatus
 from service.enqueue import Enqueuer, JsonOnly, NotCancellableError, Urgency
-from tests.service.db.databases import KINDS, copied_settings, upgraded_template
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def template(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, str]]:
-    with upgraded_template(request.param, tmp_path_factory.mktemp("template"), with_engine=True) as name:
-        yield request.param, name
+from tests.service.db.databases import copied_settings
 
 
 @pytest.fixture
-def asking(template: tuple[str, str], tmp_path: Path) -> Iterator[Enqueuer]:
-    with copied_settings(template[0], tmp_path, template[1]) as settings:
+def asking(engine_template: tuple[str, str], tmp_path: Path) -> Iterator[Enqueuer]:
+    with copied_settings(engine_template[0], tmp_path, engine_template[1]) as settings:
         database = connect(settings)
         found = Enqueuer.of(database)
         yield found
@@ -77,12 +70,30 @@ def test_another_base_signature_or_configuration_is_another_question(asking: Enq
     assert sorted(engine_statuses(asking).values()) == ["CANCELLED"] * 3 + ["ENQUEUED"]
 
 
-def test_teams_and_merge_groups_do_not_call_each_other_off(asking: Enqueuer, repository: int):
-    for team in ("", "backend"):
-        asking.review(ReviewQuestion(repository, 7, "h1", "b", team=team))
+def test_merge_groups_do_not_call_each_other_off(asking: Enqueuer, repository: int):
     for head in ("g1", "g2"):
         asking.review(ReviewQuestion(repository, 0, head, "b"), urgency=Urgency.MERGE_QUEUE)
     assert set(engine_statuses(asking).values()) == {"ENQUEUED"}
+
+
+def test_a_pull_request_has_one_answer_though_another_team_has_to_give_it(asking: Enqueuer, repository: int):
+    """A push may move a pull request from one team's paths to another's; there is one check on it."""
+    before = asking.review(ReviewQuestion(repository, 7, "h1", "b", team="backend")).review
+    now = asking.review(ReviewQuestion(repository, 7, "h2", "b", team="web")).review
+    assert engine_statuses(asking) == {before.job_id: "CANCELLED", now.job_id: "ENQUEUED"}
+
+
+def test_a_review_asked_again_waits_with_the_check_that_is_open(asking: Enqueuer, repository: int):
+    """And has a new one where the first has ended: an answer never goes to a check that said something."""
+    question = ReviewQuestion(repository, 7, "h1", "b")
+    asked = asking.review(question).review
+    for conclusion, check in (("", 5), ("neutral", None)):
+        with asking.database.writing() as session:
+            note_check(session, asked.id or 0, 5)
+            end_review(session, asked.id or 0, ReviewStatus.FAILED, reason="x", conclusion=conclusion)
+            assert len(list_abandoned(session)) == (not conclusion)
+        again = asking.review(question).review
+        assert (again.id, again.check_run_id, again.conclusion) == (asked.id, check, "")
 
 
 def test_an_answer_stands_when_the_question_comes_again(asking: Enqueuer, repository: int):

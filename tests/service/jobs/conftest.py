@@ -18,7 +18,7 @@ from service.db.session import Database, connect
 from service.db.tables import Job, Review
 from service.enqueue import Enqueuer, Queue
 from service.settings import Settings
-from tests.service.db.databases import KINDS, copied_settings, upgraded_template
+from tests.service.db.databases import copied_settings
 from tests.service.jobs.stand_in import World, run
 
 ALL = tuple(Queue)
@@ -93,19 +93,11 @@ class Scene:
         self.wait(lambda: all(self.job(j).status.is_final for j in job_ids), timeout_s, restarts=restarts)
 
 
-@pytest.fixture(scope="session", params=KINDS)
-def template(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, str]]:
-    with upgraded_template(request.param, tmp_path_factory.mktemp("template"), with_engine=True) as name:
-        yield request.param, name
-
-
 @pytest.fixture
-def scene(template: tuple[str, str], tmp_path: Path) -> Iterator[Scene]:
+def scene(engine_template: tuple[str, str], tmp_path: Path) -> Iterator[Scene]:
     place = tmp_path / "world"
     place.mkdir()
-    with copied_settings(template[0], tmp_path / "home", template[1]) as found:
+    with copied_settings(engine_template[0], tmp_path / "home", engine_template[1]) as found:
         settings = found.model_copy(
             update={"heartbeat_s": 0.3, "executor_timeout_s": 2.0, "poll_s": 0.05, "drain_timeout_s": 10.0}
         )

@@ -24,7 +24,18 @@ from service import ServiceError
 from service.artifacts import ArtifactStore, read_json
 from service.db.queries.jobs import JobProgress
 from service.enqueue import Queue
-from service.jobs.work import Learned, Published, PullNow, RepositoryTask, ReviewPorts, ReviewTask, Tell, Work
+from service.flows.history_rows import HistoryRead
+from service.jobs.work import (
+    Learned,
+    Published,
+    PullNow,
+    RepositoryTask,
+    ReviewPorts,
+    ReviewTask,
+    Rolled,
+    Tell,
+    Work,
+)
 from service.jobs.worker import run_worker
 from service.settings import Settings
 
@@ -141,11 +152,11 @@ class World:
 
     # -------------------------------------------------------------------------------------- the learning
 
-    def ingest(self, task: RepositoryTask, tell: Tell) -> str:
+    def ingest(self, task: RepositoryTask, tell: Tell) -> HistoryRead:
         self.reach("history:before")
         tell(JobProgress("read history", 1, 1))
         self.reach("history:after")
-        return "c" * 40
+        return HistoryRead("c" * 40)
 
     def train(self, store: ArtifactStore, task: RepositoryTask, tell: Tell) -> Learned:
         self.reach("train:before")
@@ -157,6 +168,12 @@ class World:
         self.reach("train:after")
         authors = {"human:a": digests["author-a"], "human:b": digests["author-b"]}
         return Learned("p" * 8, digests["team"], "base", "config", "c" * 40, 120, authors=authors)
+
+    def refresh(self, task: RepositoryTask, profile: str, tell: Tell) -> Rolled:
+        self.reach("refresh:before")
+        tell(JobProgress("newer commits", 1, 1))
+        self.reach("refresh:after")
+        return Rolled(f"{profile}, rolled", "rolled", 6)
 
     def _train_one(self, store: ArtifactStore, name: str, digest: str, tell: Tell) -> list[int]:
         """The result is the list of its steps: a torn or mixed-up resumption would show in it."""
@@ -181,7 +198,10 @@ class World:
 
     def work(self, store: ArtifactStore) -> Work:
         ports = ReviewPorts(self.read_pull, self.read_diff, self.score, self.publish, self.withdraw)
-        return Work(ports, self.ingest, lambda task, tell: self.train(store, task, tell), act=self.act)
+        return Work(
+            ports, self.ingest, lambda task, tell: self.train(store, task, tell), act=self.act,
+            refresh=self.refresh,
+        )  # fmt: skip
 
 
 def run(settings: Settings, queues: tuple[Queue, ...], place: Path) -> None:

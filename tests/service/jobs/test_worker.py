@@ -16,10 +16,10 @@ from service.db.columns import now
 from service.db.queries.executors import list_executors
 from service.db.queries.jobs import list_lines
 from service.db.queries.repositories import keep_repository, number_of
-from service.db.queries.signatures import list_versions
+from service.db.queries.signatures import list_versions, pin
 from service.db.states import ExecutorStatus, JobStatus, ReviewStatus
 from service.enqueue import NotCancellableError, Queue, Urgency
-from service.jobs.review import read_report
+from service.flows.kept_pages import read_report
 from tests.service.jobs.conftest import Scene
 from tests.service.jobs.stand_in import ADAPTERS, STEPS
 
@@ -231,3 +231,27 @@ def test_equal_diffs_of_different_pull_requests_do_not_take_each_other_away(scen
     assert {scene.job(row.job_id).status for row in asked} == {JobStatus.DONE}
     assert {scene.job(row.job_id).attempt for row in asked} == {1}
     assert not any((scene.settings.home / "artifacts" / "diff").glob("*"))
+
+
+def test_newer_commits_join_the_calibration_of_the_version_in_use(scene: Scene):
+    scene.world.order("refresh:after")  # the first worker dies there
+    scene.fleet.start()
+    scene.finish(scene.enqueuer.profile(scene.repository))
+    with scene.database.reading() as session:
+        (before,) = list_versions(session, scene.repository, "team:")
+    asked = scene.enqueuer.refresh(scene.repository)
+    scene.wait(lambda: scene.world.counts()["at refresh:after"] == 1)
+    scene.fleet.start()
+    scene.finish(asked)
+    assert scene.job(asked).status is JobStatus.DONE
+    with scene.database.reading() as session:
+        (after,) = list_versions(session, scene.repository, "team:")
+    assert (after.version, after.made_at, after.commit) == (before.version, before.made_at, before.commit)
+    assert (after.profile, after.artifact) == (f"{before.profile}, rolled", "rolled")
+    assert after.provenance["calibrated_to"] == "c" * 40
+    with scene.database.writing() as session:
+        pin(session, scene.repository, "team:", 1)
+    scene.finish(scene.enqueuer.refresh(scene.repository))
+    with scene.database.reading() as session:
+        (pinned,) = list_versions(session, scene.repository, "team:")
+    assert pinned.profile == after.profile, "what is pinned stays as it is"
