@@ -11,6 +11,7 @@ from fingerprint.attribution.prompts import Prompt
 from fingerprint.attribution.report import AttributionBundle, Transplant
 from service.artifacts import read_json, write_json
 from service.flows.decomposition import has_dictionary, load_dictionary
+from service.flows.kept_pages import keep_graph
 from service.flows.opened import OpenedProfile
 from service.flows.passages import spread_passages
 from service.flows.training import Stage
@@ -64,7 +65,11 @@ def attribute(
         write_json(directory / "attribution.json", bundle.model_dump(mode="json"))
 
     place = bench.make("attribution", digest, "attribution and ablation", write)
-    return AttributionBundle.model_validate(read_json(place / "attribution.json"))
+    bench.remember("attribution", opened.digests[name], digest)
+    found = AttributionBundle.model_validate(read_json(place / "attribution.json"))
+    if bench.record is not None:
+        keep_graph(bench.record, name, found)
+    return found
 
 
 def _swap(opened: OpenedProfile, name: str, other: str, config: AttributionConfig) -> Transplant:

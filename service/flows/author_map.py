@@ -30,7 +30,8 @@ def map_authors(signatures: Mapping[str, RoutingSignature]) -> AuthorMap | None:
     )
     rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     if len(names) >= LEAST_FOR_UMAP and find_spec("umap"):
-        placed = importlib.import_module("umap").UMAP(random_state=0).fit_transform(rows)
+        # one thread: UMAP warns that a seed allows no more
+        placed = importlib.import_module("umap").UMAP(random_state=0, n_jobs=1).fit_transform(rows)
         return AuthorMap(_points(names, placed), "UMAP of the learned differences by route")
     left, sizes, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
     energy = float((sizes**2).sum())

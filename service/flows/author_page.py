@@ -14,17 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from connectors.contribution import Contribution
 from connectors.identity.author import Author, AuthorKind
+from fingerprint.attribution.report import AttributionBundle
 from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import CODE_VERSION, digest_of
+from fingerprint.readings.report import AuthorReads
 from fingerprint.report import Habits, SiteSpectrum
+from fingerprint.sae.report import RateShift
 from fingerprint.signature import RoutingSignature
-from service.artifacts import ArtifactStore, read_json, write_json
+from fingerprint.vpd.report import AliveSetDiff, EditReport
+from service.artifacts import ArtifactStore, read_json, reading_of, write_json
 from service.flows.ingest import Ingested, load_ingested
 from service.flows.passages import corpus_of
 from service.flows.profile import find_profile
 from service.flows.signatures import load_routing_signature
 from service.flows.team import TeamChoice, find_author
+from service.reports.attribution import attribution_page
+from service.reports.decomposition import edit_page
 from service.reports.pages.author import AuthorReport, Command, OwnCode
 from service.reports.profile_summary import AuthorRow, ProfileSummary
 from service.settings import Settings
@@ -36,13 +42,13 @@ MOST_TOKENS = 8_000
 """Scored tokens of unseen code read for the words, about: one forward pass a state."""
 
 
-def author_report(repository: Path, settings: Settings, word: str) -> AuthorReport:
-    """The report of the author that ``word`` names.
+def author_report(repository: Path, settings: Settings, word: str, version: str = "") -> AuthorReport:
+    """The report of the author that ``word`` names, from the current profile or a version of it.
 
     Raises:
         NotProfiledError, NotIngestedError, UnknownAuthorError: what to do is in the message.
     """
-    _, place = find_profile(repository, settings)
+    _, place = find_profile(repository, settings, version)
     opened = _Opened.of(repository, settings, read_json(place / "profile.json"))
     author = find_author(opened.ingested.authors, word)
     row = next((row for row in opened.summary.authors if row.key == author.key), None)
@@ -54,6 +60,10 @@ def author_report(repository: Path, settings: Settings, word: str) -> AuthorRepo
         signature=opened.signature(author.key),
         habits=opened.habits(author.key) if is_trained else None,
         spectrum=opened.spectrum(author.key) if is_trained else None,
+        rate_shift=opened.rate_shift(author.key) if is_trained else None,
+        edits=opened.edits(author.key) if is_trained else (),
+        attributions=opened.attributions(author.key) if is_trained else (),
+        reads=opened.reads(author.key) if is_trained else None,
         commands=_commands(repository, author.key),
         missing=_missing(repository, author.key),
         provenance=opened.summary.provenance | {"team signature": opened.summary.signature},
@@ -79,6 +89,8 @@ def _missing(repository: Path, key: str) -> dict[str, str]:
         "seeds": f"routeprint eval {where} --halves",
         "latents": f"routeprint sae shift {where} --author {shlex.quote(key)}",
         "edits": f"routeprint decompose edit {where} --author {shlex.quote(key)}",
+        "reads": f"routeprint explain {shlex.quote(key)} {where}",
+        "attributions": f"routeprint attribute {where} --author {shlex.quote(key)}",
     }
 
 
@@ -120,6 +132,11 @@ class _Opened:
             return None
         return load_routing_signature(self.store.require("author-signature", digest))
 
+    def reads(self, key: str) -> AuthorReads | None:
+        """What `routeprint explain` said of this adapter last, if it was asked."""
+        place = self._stored("author-reads", key)
+        return None if place is None else AuthorReads.model_validate(read_json(place / "reads.json"))
+
     def own_code(self, author: Author) -> OwnCode:
         """What of the author's code is in the history, and what of it the team took."""
         taken, left_out = _Tally(), Counter[str]()
@@ -149,7 +166,8 @@ class _Opened:
         def write(directory: Path) -> None:
             write_json(directory / "habits.json", self._find_habits(key, passages).model_dump(mode="json"))
 
-        return Habits.model_validate(read_json(self._make("habits", digest, write) / "habits.json"))
+        place = self._make("habits", digest, key, write)
+        return Habits.model_validate(read_json(place / "habits.json"))
 
     def _find_habits(self, key: str, passages: list[Passage]) -> Habits:
         from fingerprint.drift.habits import find_habits
@@ -191,14 +209,44 @@ class _Opened:
             rows = [[site, [one[site].tolist() for one in found]] for site in found[0]]
             write_json(directory / "spectrum.json", rows)
 
-        stored = read_json(self._make("spectrum", digest, write) / "spectrum.json")
+        stored = read_json(self._make("spectrum", digest, key, write) / "spectrum.json")
         return tuple(
             SiteSpectrum.model_validate({"site": site, "values": own, "null_values": nulls})
             for site, (own, *nulls) in stored
         )
 
-    def _make(self, kind: str, digest: str, write: Any) -> Path:
-        self.store.record(self.repository).use(kind, digest)
+    def rate_shift(self, key: str) -> RateShift | None:
+        """Measured by `routeprint sae shift`, if it was, of this adapter."""
+        place = self._stored("rate-shift", key)
+        found = None if place is None else read_json(place / "shifts.json").get(key)
+        return None if found is None else RateShift.model_validate(found)
+
+    def edits(self, key: str) -> tuple[str, ...]:
+        """What `routeprint decompose edit` and `decompose alive` said of this adapter, if they were asked."""
+        found: tuple[str, ...] = ()
+        if (place := self._stored("edits", key)) is not None:
+            found += edit_page(EditReport.model_validate(read_json(place / "edits.json"))).sentences
+        if (place := self._stored("alive-sets", key)) is not None:
+            found += (AliveSetDiff.model_validate(read_json(place / "alive.json")).statement,)
+        return found
+
+    def attributions(self, key: str) -> tuple[str, ...]:
+        """What `routeprint attribute` said of this adapter last, if it was asked."""
+        place = self._stored("attribution", key)
+        if place is None:
+            return ()
+        bundle = AttributionBundle.model_validate(read_json(place / "attribution.json"))
+        return attribution_page(bundle).sentences
+
+    def _stored(self, kind: str, key: str) -> Path | None:
+        """What another command stored about an author's adapter last: of this very adapter, no other."""
+        digest = self.store.record(self.repository).pointer(reading_of(kind, self.adapters[key]))
+        return None if digest is None else self.store.find(kind, digest)
+
+    def _make(self, kind: str, digest: str, key: str, write: Any) -> Path:
+        record = self.store.record(self.repository)
+        record.use(kind, digest)
+        record.point(reading_of(kind, self.adapters[key]), digest)
         return self.store.put(kind, digest, write)
 
     def _adapter(self, name: str) -> Adapter:

@@ -50,39 +50,74 @@ class AliveAnswer:
 
 
 def train_dictionary(
-    opened: OpenedProfile, layers: Sequence[int], matrices: Sequence[str], config: VpdConfig
-) -> DictionarySummary:
+    opened: OpenedProfile, layers: Sequence[int], matrices: Sequence[str], config: VpdConfig,
+    coefficients: Sequence[float] = (),
+) -> DictionarySummary:  # fmt: skip
     """Decompose the base's weights on the team's code and foreign code, and let it be the base's dictionary.
+
+    Args:
+        coefficients: sparsity coefficients to try; the sparsest valid run whose gates leave at most a tenth
+            of the ablated model's distance is taken. None: the config's own.
 
     Raises:
         VpdError: no such matrix.
     """
-    from fingerprint.vpd.language import choose_sites, decompose_weights
-    from fingerprint.vpd.store import save_decomposition
-    from fingerprint.vpd.targets import weights_target
+    from fingerprint.vpd.edits import choose_on_front
+    from fingerprint.vpd.language import choose_sites
 
-    bench, plan = opened.bench, opened.plan
-    base = bench.routed.base
-    sites = choose_sites(base, layers, matrices)
-    corpora = _shared(plan.slices.train.passages, _foreign(opened))
-    held_out = list(plan.slices.calibration.passages)[-MOST_HELD_OUT:]
-    digest = bench.digest(
-        "dictionary", sites=list(sites), config=config.digest, texts=_digests(corpora, held_out)
-    )
+    record = opened.bench.record
+    assert record is not None, "a profiled repository has a record"
+    run = _WeightsRun(opened, choose_sites(opened.routed.base, layers, matrices))
+    found, front = choose_on_front(run.decompose, config, coefficients or (config.importance_coefficient,))
+    record.point(_DICTIONARY + opened.routed.base.revision, run.digest(found.config))
+    return load_dictionary(opened).summary().model_copy(update={"front": front if len(front) > 1 else ()})
 
-    def write(directory: Path) -> None:
-        found = decompose_weights(
-            base, sites, corpora, held_out, config, checkpoint=bench.store.begin_checkpoint(digest),
-            progress=_told(bench, "dictionary of the base"),
-        )  # fmt: skip
-        target = weights_target(base, sites, taps=found.gates.taps)
-        save_decomposition(found, target, directory / "vpd")
 
-    bench.make("decomposition", digest, "dictionary of the base", write)
-    bench.store.drop_checkpoints(digest)
-    assert bench.record is not None
-    bench.record.point(_DICTIONARY + base.revision, digest)
-    return load_dictionary(opened).summary()
+@dataclass(frozen=True)
+class _WeightsRun:
+    """Text to decompose some of the base's matrices on."""
+
+    opened: OpenedProfile
+    sites: tuple[str, ...]
+
+    @property
+    def corpora(self) -> list[tuple[float, list[Passage]]]:
+        """The team's code and foreign code with their shares."""
+        return _shared(self.opened.plan.slices.train.passages, _foreign(self.opened))
+
+    @property
+    def held_out(self) -> list[Passage]:
+        """The newest code that dictionaries are not trained on."""
+        return list(self.opened.plan.slices.calibration.passages)[-MOST_HELD_OUT:]
+
+    def digest(self, config: VpdConfig) -> str:
+        """Of one run."""
+        texts = _digests(self.corpora, self.held_out)
+        return self.opened.bench.digest(
+            "dictionary", sites=list(self.sites), config=config.digest, texts=texts
+        )
+
+    def decompose(self, config: VpdConfig) -> Decomposition:
+        """One run, an artifact of its own; a killed one goes on from its checkpoint."""
+        from fingerprint.vpd.language import decompose_weights
+        from fingerprint.vpd.store import load_decomposition, save_decomposition, stored_sites
+        from fingerprint.vpd.targets import weights_target
+
+        bench, base, digest = self.opened.bench, self.opened.routed.base, self.digest(config)
+        name = "dictionary of the base"
+
+        def write(directory: Path) -> None:
+            found = decompose_weights(
+                base, self.sites, self.corpora, self.held_out, config,
+                checkpoint=bench.store.begin_checkpoint(digest), progress=_told(bench, name),
+            )  # fmt: skip
+            target = weights_target(base, self.sites, taps=found.gates.taps)
+            save_decomposition(found, target, directory / "vpd")
+
+        place = bench.make("decomposition", digest, name, write)
+        bench.store.drop_checkpoints(digest)
+        sites, taps = stored_sites(place / "vpd")
+        return load_decomposition(place / "vpd", weights_target(base, sites, taps=taps))
 
 
 def has_dictionary(opened: OpenedProfile) -> bool:
@@ -131,7 +166,8 @@ def decompose_adapter(
     name, bench = opened.name_of(word), opened.bench
     run = _EditRun(opened, name)
     nulls = list(opened.nulls_of(name).items())[:1]
-    facts = {"config": config.digest, "tried": list(coefficients), "texts": run.texts, "name": name}
+    facts = {"config": config.digest, "tried": list(coefficients), "texts": run.texts, "name": name,
+             "format": 2}  # fmt: skip
     digest = bench.digest(
         "edits", adapters=[opened.adapter(name).digest, *(null.digest for _, null in nulls)], **facts
     )
@@ -149,9 +185,32 @@ def decompose_adapter(
             front=front if len(front) > 1 else (), nulls=beside,
         )  # fmt: skip
         write_json(directory / "edits.json", report.model_dump(mode="json"))
+        adapters = {name: own, **{n: null for n, null in nulls if n in beside}}
+        made = [[who, run.digest(adapter, found.config)] for who, adapter in adapters.items()]
+        write_json(directory / "runs.json", made)
 
     place = bench.make("edits", digest, f"edits of {name}", write)
+    bench.remember("edits", opened.digests[name], digest)
     return EditReport.model_validate(read_json(place / "edits.json"))
+
+
+def find_edits(opened: OpenedProfile, name: str) -> EditReport | None:
+    """What `decompose edit` said of an adapter last."""
+    place = opened.remembered("edits", name)
+    return None if place is None else EditReport.model_validate(read_json(place / "edits.json"))
+
+
+def load_edits(opened: OpenedProfile, name: str) -> dict[str, tuple[TokenTarget, Decomposition]]:
+    """The decompositions behind ``find_edits``: the adapter's own first, then null adapters'; empty: none."""
+    from fingerprint.vpd.store import load_decomposition
+    from fingerprint.vpd.targets import edit_target
+
+    place = opened.remembered("edits", name)
+    found: dict[str, tuple[TokenTarget, Decomposition]] = {}
+    for who, digest in [] if place is None else read_json(place / "runs.json"):
+        target = edit_target(opened.routed, opened.adapter(who.removeprefix("null ")).state)
+        found[who] = target, load_decomposition(opened.bench.store.require("edit", digest) / "vpd", target)
+    return found
 
 
 @dataclass(frozen=True)
@@ -197,6 +256,12 @@ class _EditRun:
             max_tokens=config.row_tokens, seed=config.seed,
         ).held_out  # fmt: skip
 
+    def digest(self, adapter: Adapter, config: VpdConfig) -> str:
+        """Of one run."""
+        return self.opened.bench.digest(
+            "edit", adapter=adapter.digest, config=config.digest, texts=self.texts
+        )
+
     def decompose(self, adapter: Adapter, name: str, config: VpdConfig) -> Decomposition:
         """One run, an artifact of its own."""
         from fingerprint.vpd.language import decompose_edit
@@ -205,7 +270,7 @@ class _EditRun:
 
         bench = self.opened.bench
         target = edit_target(bench.routed, adapter.state)
-        digest = bench.digest("edit", adapter=adapter.digest, config=config.digest, texts=self.texts)
+        digest = self.digest(adapter, config)
 
         def write(directory: Path) -> None:
             found = decompose_edit(
@@ -259,6 +324,17 @@ def compare_alive(
         write_json(directory / "span.json", span.model_dump(mode="json"))
 
     place = bench.make("alive-sets", digest, f"alive sets of {name}", write)
+    bench.remember("alive-sets", opened.digests[name], digest)
+    return _answer_in(place)
+
+
+def find_alive(opened: OpenedProfile, name: str) -> AliveAnswer | None:
+    """What `decompose alive` said of an adapter last."""
+    place = opened.remembered("alive-sets", name)
+    return None if place is None else _answer_in(place)
+
+
+def _answer_in(place: Path) -> AliveAnswer:
     return AliveAnswer(
         AliveSetDiff.model_validate(read_json(place / "alive.json")),
         SpanReport.model_validate(read_json(place / "span.json")),

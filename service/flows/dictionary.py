@@ -16,8 +16,8 @@ from fingerprint.storage import write_json
 from service import ServiceError
 from service.artifacts import read_json
 from service.flows.foreign import read_foreign
+from service.flows.opened import OpenedProfile
 from service.flows.passages import spread_passages
-from service.flows.profiled import Profiled
 from service.flows.training import Stage
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Dictionary:
     facts: dict[str, Any]
 
 
-def train_dictionary(opened: Profiled, config: SaeConfig, source: TextSource = "both") -> Dictionary:
+def train_dictionary(opened: OpenedProfile, config: SaeConfig, source: TextSource = "both") -> Dictionary:
     """Train (or find) the dictionary of the profile's base and let it be the repository's current one.
 
     A killed training goes on from its checkpoint.
@@ -88,7 +88,7 @@ def train_dictionary(opened: Profiled, config: SaeConfig, source: TextSource = "
     return _load(opened, digest, place)
 
 
-def _text(opened: Profiled, config: SaeConfig, source: TextSource) -> list[Passage]:
+def _text(opened: OpenedProfile, config: SaeConfig, source: TextSource) -> list[Passage]:
     """Passages to train on: the repository's training slice, Python's standard library, or both."""
     train = opened.plan.slices.train.passages
     own = [] if source == "library" else list(train)
@@ -99,7 +99,7 @@ def _text(opened: Profiled, config: SaeConfig, source: TextSource) -> list[Passa
     return own + list(read_foreign(None, sizes, n_tokens, config.seed).corpus.passages)
 
 
-def load_dictionary(opened: Profiled) -> Dictionary:
+def load_dictionary(opened: OpenedProfile) -> Dictionary:
     """The repository's current dictionary, for the profile's base and no other.
 
     Raises:
@@ -122,14 +122,16 @@ def load_dictionary(opened: Profiled) -> Dictionary:
     return _load(opened, digest, place)
 
 
-def _load(opened: Profiled, digest: str, place: Path) -> Dictionary:
+def _load(opened: OpenedProfile, digest: str, place: Path) -> Dictionary:
     from fingerprint.sae.artifact import Sae
 
     sae = Sae.load(place / "sae", opened.bench.routed.base)
     return Dictionary(digest, sae, read_json(place / "dictionary.json"))
 
 
-def measure_dictionary(opened: Profiled, dictionary: Dictionary, n_tokens: int = QUALITY_TOKENS) -> Quality:
+def measure_dictionary(
+    opened: OpenedProfile, dictionary: Dictionary, n_tokens: int = QUALITY_TOKENS
+) -> Quality:
     """What the dictionary reconstructs of code that neither it nor an adapter has read; stored."""
     from fingerprint.sae.quality import PatchedLoss, Quality, Reconstruction, measure_quality
 

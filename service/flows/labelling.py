@@ -32,13 +32,16 @@ from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import CODE_VERSION, digest_of
 from service import ServiceError
 from service.flows.dictionary import Dictionary
+from service.flows.kept_pages import keep_components
+from service.flows.opened import OpenedProfile
 from service.flows.passages import spread_passages
-from service.flows.profiled import Profiled
 from service.flows.training import Stage
+from service.reports.pages.components import Card, card_data
 from service.settings import Settings
 
 Part = Literal["labels", "scores"]
 BASE, TOKENS = "base", "tokens"
+LATENTS = "the dictionary of latents"
 TEXT_TOKENS: dict[Part, int] = {"labels": 60_000, "scores": 30_000}
 """Marked tokens that labels are made from, and scored on, about."""
 
@@ -55,8 +58,8 @@ class Labelled:
     labels: Labels
 
 
-def label_state(opened: Profiled, dictionary: Dictionary, who: str = BASE) -> Labelled:
-    """Labels by token statistics of "base", "team" or an author, made or found.
+def label_state(opened: OpenedProfile, dictionary: Dictionary, who: str = BASE) -> Labelled:
+    """Labels by token statistics of "base", "team" or an author, made or found; the service shows them too.
 
     Raises:
         NotProfiledError: no such author. FingerprintError: there is no text.
@@ -71,11 +74,30 @@ def label_state(opened: Profiled, dictionary: Dictionary, who: str = BASE) -> La
         scores = _scores(labels, scoring, judge_tokens, count)
         return _labels(labels, scores, _scores(dealt_out(labels), scoring, judge_tokens, count, n_draws=0))
 
-    return Labelled(made, _stored(opened, dictionary, who, compute, method=TOKENS))
+    found = Labelled(made, _stored(opened, dictionary, who, compute, method=TOKENS))
+    _keep_cards(opened, found, who)
+    return found
+
+
+def cards_of(labelled: Labelled) -> list[Card]:
+    """Every labelled latent as a card of the components browser."""
+    labels, harvest = labelled.labels, labelled.harvest
+    components = {one.number: one for one in harvest.components(0, harvest.n_components)}
+    return [
+        Card(components[label.component], label, labels.scores.get(label.component))
+        for label in labels.labels
+    ]
+
+
+def _keep_cards(opened: OpenedProfile, labelled: Labelled, who: str) -> None:
+    """Let the service's components browser show a state's latents."""
+    record, vocabulary = opened.bench.record, labelled.harvest.vocabulary
+    if record is not None:
+        keep_components(record, who, LATENTS, [card_data(card, vocabulary) for card in cards_of(labelled)])
 
 
 def label_page_by_model(
-    opened: Profiled, dictionary: Dictionary, who: str, page: int, endpoint: Endpoint
+    opened: OpenedProfile, dictionary: Dictionary, who: str, page: int, endpoint: Endpoint
 ) -> Labelled:
     """One page's labels by a language model, which also judges them; asked once and stored.
 
@@ -148,19 +170,19 @@ def _scores(
     return found
 
 
-def _text(opened: Profiled, part: Part) -> list[Passage]:
+def _text(opened: OpenedProfile, part: Part) -> list[Passage]:
     own = opened.plan.slices.train.passages if part == "labels" else opened.unread
     return spread_passages(own, TEXT_TOKENS[part])
 
 
-def _adapter_digest(opened: Profiled, who: str) -> str:
+def _adapter_digest(opened: OpenedProfile, who: str) -> str:
     """What the state is: nothing for the base."""
     if who not in {BASE, "team"}:
-        opened.author(who)
+        opened.author_of(who)
     return "" if who == BASE else opened.digests[who]
 
 
-def _harvest_digest(opened: Profiled, dictionary: Dictionary, who: str, part: Part) -> str:
+def _harvest_digest(opened: OpenedProfile, dictionary: Dictionary, who: str, part: Part) -> str:
     return digest_of(
         {"what": "harvest", "dictionary": dictionary.digest, "adapter": _adapter_digest(opened, who),
          "text": Corpus(tuple(_text(opened, part))).digest, "config": HarvestConfig().digest,
@@ -168,7 +190,7 @@ def _harvest_digest(opened: Profiled, dictionary: Dictionary, who: str, part: Pa
     )  # fmt: skip
 
 
-def _harvest(opened: Profiled, dictionary: Dictionary, who: str, part: Part) -> Harvest:
+def _harvest(opened: OpenedProfile, dictionary: Dictionary, who: str, part: Part) -> Harvest:
     """What a state fires on one part of the team's code, made or found."""
     from fingerprint.harvest.collect import harvest
     from fingerprint.harvest.sources import SaeSource
@@ -177,7 +199,7 @@ def _harvest(opened: Profiled, dictionary: Dictionary, who: str, part: Part) -> 
     routed, name = bench.routed, f"harvest of {who}, text for {part}"
 
     def write(directory: Path) -> None:
-        state = routed.zero_weights() if who == BASE else opened.adapters[who].state
+        state = routed.zero_weights() if who == BASE else opened.adapter(who).state
         source = SaeSource(dictionary.sae, routed.base, routed.model, _adapter_digest(opened, who) or BASE)
         with routed.at(state, state, 0.0):
             harvest(
@@ -189,7 +211,7 @@ def _harvest(opened: Profiled, dictionary: Dictionary, who: str, part: Part) -> 
     return Harvest.open(place / "harvest")
 
 
-def _labels_digest(opened: Profiled, dictionary: Dictionary, who: str, method: str) -> str:
+def _labels_digest(opened: OpenedProfile, dictionary: Dictionary, who: str, method: str) -> str:
     harvests = [
         _harvest_digest(opened, dictionary, state, part) for state in {who, BASE} for part in TEXT_TOKENS
     ]
@@ -197,7 +219,7 @@ def _labels_digest(opened: Profiled, dictionary: Dictionary, who: str, method: s
 
 
 def _stored(
-    opened: Profiled, dictionary: Dictionary, who: str, compute: Callable[[], Labels], method: str
+    opened: OpenedProfile, dictionary: Dictionary, who: str, compute: Callable[[], Labels], method: str
 ) -> Labels:
     digest = _labels_digest(opened, dictionary, who, method)
     place = opened.bench.make(
@@ -206,7 +228,7 @@ def _stored(
     return Labels.load(place / "labels.json")
 
 
-def find_labels(opened: Profiled, dictionary: Dictionary, who: str = BASE) -> Labels | None:
+def find_labels(opened: OpenedProfile, dictionary: Dictionary, who: str = BASE) -> Labels | None:
     """Labels by token statistics, if they were made."""
     place = opened.bench.store.find("labels", _labels_digest(opened, dictionary, who, TOKENS))
     return None if place is None else Labels.load(place / "labels.json")

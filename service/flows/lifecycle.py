@@ -1,4 +1,4 @@
-"""When signatures are learned again: scheduled reading, the rule of staleness, and forgetting."""
+"""When signatures are learned again: scheduled reading, and the rule of staleness."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from pathlib import Path
 
 from connectors import ConnectorError
 from connectors.git.command import Repository
-from service.artifacts import ArtifactStore, read_json
 from service.db.columns import now
 from service.db.queries.jobs import list_jobs
-from service.db.queries.people import find_author, forget_author
 from service.db.queries.repositories import list_repositories, list_teams, number_of
-from service.db.queries.signatures import current_version, list_versions, mark_stale, scope_of_team
-from service.db.states import Flow, JobStatus, RepositoryStatus, Subject
+from service.db.queries.signatures import calibrated_to, current_version, mark_stale, scope_of_team
+from service.db.states import Flow, JobStatus, RepositoryStatus
 from service.db.tables import Repository as RepositoryRow
 from service.db.tables import Signature, Team
 from service.enqueue import Enqueuer, Urgency
@@ -71,6 +69,11 @@ def look_after(asking: Enqueuer, settings: Settings, base_hash: str = "") -> lis
             for team in teams[number_of(row)]
             if _needs_learning(asking, row, team, base_hash, settings)
         ]
+        asked += [
+            asking.refresh(number_of(row), team.name)
+            for team in teams[number_of(row)]
+            if _needs_refreshing(asking, row, team, settings)
+        ]
     return asked
 
 
@@ -96,6 +99,21 @@ def _needs_learning(
     return True
 
 
+def _needs_refreshing(asking: Enqueuer, row: RepositoryRow, team: Team, settings: Settings) -> bool:
+    """Whether enough newer commits wait to join the calibration of a signature that is not stale."""
+    scope, number = scope_of_team(team.name), number_of(row)
+    with asking.database.reading() as session:
+        present = current_version(session, number, scope)
+    if present is None or present.is_pinned or present.stale_reason or not row.ingested_head:
+        return False
+    subjects = (scope, f"calibration:{team.name}")
+    if any(_is_under_way(asking, Flow.PROFILE, row, subject) for subject in subjects):
+        return False
+    since = calibrated_to(present)
+    n_new = count_new_commits(Path(row.path), since, row.ingested_head, team.paths)
+    return (n_new or 0) >= settings.refresh_commits and not _failed_last(asking, row, subjects[1])
+
+
 def _is_under_way(asking: Enqueuer, flow: Flow, row: RepositoryRow, subject: str) -> bool:
     under_way = (JobStatus.QUEUED, JobStatus.RUNNING)
     with asking.database.reading() as session:
@@ -113,42 +131,3 @@ def _failed_last(asking: Enqueuer, row: RepositoryRow, subject: str) -> bool:
         and last.status is JobStatus.FAILED
         and (row.ingested_at is None or last.created_at >= row.ingested_at)
     )
-
-
-def forget_person(asking: Enqueuer, settings: Settings, repository_id: int, key: str, by: str) -> int:
-    """Delete what is kept of a person: rows, signatures, adapters and what was measured with them.
-
-    Their commits are never learned from again, and the team's signatures are marked for learning anew; until
-    that is done the present ones, which a person's code is part of, are still scored with.
-
-    Returns the number of artifacts deleted.
-
-    Raises:
-        UnknownPersonError: nobody of that key is kept.
-    """
-    store = ArtifactStore(settings.home)
-    with asking.database.writing() as session:
-        own = forget_author(session, find_author(session, repository_id, key), by)
-        teams = [v for v in list_versions(session, repository_id) if v.subject is Subject.TEAM]
-        for scope in sorted({version.scope for version in teams}):
-            mark_stale(session, repository_id, scope, "a person in it asked to be forgotten")
-    doomed = {("author-signature", digest) for digest in own}
-    for profile in {version.profile for version in teams}:
-        if store.find("profile", profile) is not None:
-            doomed |= _theirs(read_json(store.require("profile", profile) / "profile.json"), key)
-    found = {item for item in doomed if store.find(*item) is not None}
-    for kind, digest in found:
-        store.remove(kind, digest)
-        store.drop_checkpoints(digest)
-    return len(found)
-
-
-def _theirs(facts: dict[str, dict[str, str]], key: str) -> set[tuple[str, str]]:
-    """A person's adapters (and the nulls under their name) and signature in a profile."""
-    adapters = {
-        ("adapter", digest)
-        for name, digest in facts["adapters"].items()
-        if name == key or name.startswith(f"{key}/")
-    }
-    own = facts["author_signatures"].get(key)
-    return adapters | ({("author-signature", own)} if own else set())

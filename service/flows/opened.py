@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fingerprint.config import ProfileConfig
 from fingerprint.passage import Passage
 from service import ServiceError
-from service.artifacts import read_json
+from service.artifacts import ArtifactStore, read_json, reading_of
 from service.flows.passages import spread_passages
 from service.flows.plan import Plan, prepare
 from service.flows.profile import NotProfiledError, find_profile
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 TEAM = "team"
 _NULL_TEAM = "null team"
+_SHARED = (TEAM, _NULL_TEAM, "reference")
 
 
 @dataclass(frozen=True)
@@ -31,18 +33,80 @@ class OpenedProfile:
     """A repository's profile with what it was made from.
 
     Attributes:
-        bench: base, store, record, progress. plan: the team's code by slice, and foreign code. adapters:
-            digests by name: "team", "null team", "reference", authors, "author/set" for nulls.
+        repository: the profiled one. bench: base, store, record, progress. plan: the team's code by slice,
+            and foreign code. facts: what the profile says of itself, as ``profile`` wrote it.
     """
 
+    repository: Path
     bench: Bench
     plan: Plan
-    adapters: dict[str, str]
+    facts: dict[str, Any]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of the adapters by name: "team", "null team", "reference", authors, "author/set" for nulls."""
+        return self.facts["adapters"]
+
+    @property
+    def signatures(self) -> dict[str, str]:
+        """Of the authors' routing signatures, by key."""
+        return self.facts["author_signatures"]
+
+    @property
+    def team_signature(self) -> str:
+        """Digest of the team's."""
+        return self.facts["signature"]
 
     @property
     def routed(self) -> RoutedModel:
         """The base over its routes."""
         return self.bench.routed
+
+    @cached_property
+    def _loaded(self) -> dict[str, Adapter]:
+        """Adapters read so far."""
+        return {}
+
+    def adapter(self, name: str) -> Adapter:
+        """An adapter by name."""
+        from fingerprint.adapters.adapter import Adapter
+
+        if name not in self._loaded:
+            place = self.bench.store.require("adapter", self.digests[name])
+            self._loaded[name] = Adapter.load(place, self.routed.routes)
+        return self._loaded[name]
+
+    @property
+    def authors(self) -> dict[str, Adapter]:
+        """Enrolled authors' adapters, by key."""
+        return {n: self.adapter(n) for n in self.digests if n not in _SHARED and "/" not in n}
+
+    @property
+    def nulls(self) -> dict[str, Adapter]:
+        """Shuffled authors' adapters, trained like an author's, by "author/set"."""
+        return {n: self.adapter(n) for n in self.digests if "/" in n}
+
+    @property
+    def team_nulls(self) -> dict[str, Adapter]:
+        """Adapters of other people's code, trained like the team's."""
+        return {_NULL_TEAM: self.adapter(_NULL_TEAM)} if _NULL_TEAM in self.digests else {}
+
+    @property
+    def unread(self) -> tuple[Passage, ...]:
+        """The team's newest code: no adapter was trained or stopped on it."""
+        slices = self.plan.slices
+        return (*slices.calibration.passages, *slices.held_out.passages)
+
+    def author_of(self, word: str) -> str:
+        """Key of the author that a word means, who has an adapter.
+
+        Raises:
+            UnknownAuthorError: it fits none or several. NotProfiledError: the author was not trained.
+        """
+        key = find_author(self.plan.ingested.authors, word).key
+        if key not in self.digests:
+            raise NotProfiledError(f"{key} has no adapter in this profile (too little code, or not enrolled)")
+        return key
 
     def name_of(self, word: str | None) -> str:
         """The adapter that a word means: None the team's, else an author's.
@@ -52,16 +116,14 @@ class OpenedProfile:
         """
         if word is None or word == TEAM:
             return TEAM
-        key = find_author(self.plan.ingested.authors, word).key
-        if key not in self.adapters:
-            raise NotProfiledError(f"{key} has no adapter in this profile (too little code, or not enrolled)")
-        return key
+        return self.author_of(word)
 
-    def adapter(self, name: str) -> Adapter:
-        """An adapter by name."""
-        from fingerprint.adapters.adapter import Adapter
-
-        return Adapter.load(self.bench.store.require("adapter", self.adapters[name]), self.routed.routes)
+    def remembered(self, kind: str, name: str) -> Path | None:
+        """What was read of an adapter last (kinds as in ``READINGS``), None when there is nothing."""
+        record, store = self.bench.record, self.bench.store
+        assert record is not None, "a profiled repository has a record"
+        digest = record.pointer(reading_of(kind, self.digests[name]))
+        return None if digest is None else store.find(kind, digest)
 
     def nulls_of(self, name: str) -> dict[str, Adapter]:
         """Null adapters to stand beside an adapter: a foreign team's for the team, shuffled authors' else.
@@ -69,8 +131,8 @@ class OpenedProfile:
         Shuffled authors share one budget with every author, so all of them are nulls of each.
         """
         if name == TEAM:
-            return {_NULL_TEAM: self.adapter(_NULL_TEAM)} if _NULL_TEAM in self.adapters else {}
-        return {f"null {null}": self.adapter(null) for null in sorted(self.adapters) if "/" in null}
+            return self.team_nulls
+        return {f"null {null}": adapter for null, adapter in sorted(self.nulls.items())}
 
     def code_of(self, name: str, passages: Sequence[Passage]) -> list[Passage]:
         """One author's passages; the team's are all."""
@@ -82,8 +144,7 @@ class OpenedProfile:
         Raises:
             ServiceError: there is none.
         """
-        slices = self.plan.slices
-        found = self.code_of(name, [*slices.calibration.passages, *slices.held_out.passages])
+        found = self.code_of(name, self.unread)
         if not found:
             raise ServiceError(
                 f"{name} has no code that nothing was trained on; read another author, or the team"
@@ -91,15 +152,28 @@ class OpenedProfile:
         return spread_passages(tuple(found), n_tokens)
 
 
-def open_profile(repository: Path, settings: Settings, report: Progress) -> OpenedProfile:
-    """Open a repository's current profile.
+def open_profile(repository: Path, settings: Settings, report: Progress = lambda _: None) -> OpenedProfile:
+    """Open a repository's current profile: its code, its base and every adapter, cut as the profile cut it.
 
     Raises:
         NotProfiledError: there is none. ArtifactError, FingerprintError: it cannot be used.
     """
-    _, place = find_profile(repository, settings)
+    digest, _ = find_profile(repository, settings)
+    return open_profile_version(repository, settings, digest, report)
+
+
+def open_profile_version(
+    repository: Path, settings: Settings, digest: str, report: Progress,
+    forgotten: frozenset[str] = frozenset(),
+) -> OpenedProfile:  # fmt: skip
+    """Open a profile by its digest, current or not; errors as above.
+
+    Args:
+        forgotten: digests of the keys of people whose code is left out.
+    """
+    place = ArtifactStore(settings.home).require("profile", digest)
     facts = read_json(place / "profile.json")
-    choice = facts["choice"]
-    team = TeamChoice(tuple(choice["paths"]), tuple(choice["authors"]), choice["with_agents"])
-    bench, plan = prepare(repository, settings, ProfileConfig.model_validate(facts["config"]), team, report)
-    return OpenedProfile(bench, plan, facts["adapters"])
+    config = ProfileConfig.model_validate(facts["config"])
+    team = replace(TeamChoice.from_json(facts["choice"]), forgotten=forgotten)
+    bench, plan = prepare(repository, settings, config, team, report)
+    return OpenedProfile(repository, bench, plan, facts)

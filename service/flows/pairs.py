@@ -16,7 +16,7 @@ from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import CODE_VERSION, digest_of
 from fingerprint.storage import write_json
 from service.artifacts import read_json
-from service.flows.profiled import Profiled
+from service.flows.opened import OpenedProfile
 from service.flows.training import Stage
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class PairsReport:
 
 
 def compare_pairs(
-    opened: Profiled, *, least_likeness: float = 0.5, most: int = 200, seed: int = 0
+    opened: OpenedProfile, *, least_likeness: float = 0.5, most: int = 200, seed: int = 0
 ) -> PairsReport:
     """Find the pairs and read them; stored."""
     slices = opened.plan.slices
@@ -96,7 +96,7 @@ def compare_pairs(
 
 
 def _compare(
-    opened: Profiled, code: list[Passage], least_likeness: float, most: int, seed: int
+    opened: OpenedProfile, code: list[Passage], least_likeness: float, most: int, seed: int
 ) -> PairsReport:
     from fingerprint.evaluation.pairs import match_pairs
 
@@ -113,7 +113,7 @@ def _compare(
     )  # fmt: skip
 
 
-def _sides(opened: Profiled, kind: str, matched: MatchedPairs, seed: int) -> list[SideRow]:
+def _sides(opened: OpenedProfile, kind: str, matched: MatchedPairs, seed: int) -> list[SideRow]:
     from fingerprint.evaluation.pair_readings import ngram_directions, training_directions
     from fingerprint.evaluation.pairs import compare_sides
     from fingerprint.evaluation.views import view_passages
@@ -136,7 +136,7 @@ def _sides(opened: Profiled, kind: str, matched: MatchedPairs, seed: int) -> lis
     return [SideRow(kind, name, **asdict(test)) for name, test in found.items() if test is not None]
 
 
-def _leans(opened: Profiled, matched: MatchedPairs, seed: int) -> list[LeanRow]:
+def _leans(opened: OpenedProfile, matched: MatchedPairs, seed: int) -> list[LeanRow]:
     """The authors' adapters and, as nulls, every set of shuffled ones, on pairs that none of them read."""
     import numpy as np
 
@@ -156,7 +156,7 @@ def _leans(opened: Profiled, matched: MatchedPairs, seed: int) -> list[LeanRow]:
     return rows
 
 
-def _populations(opened: Profiled) -> dict[str, Mapping[str, Any]]:
+def _populations(opened: OpenedProfile) -> dict[str, Mapping[str, Any]]:
     """States by author: the true ones, and each set of shuffled authors under the names that they bear."""
     found: dict[str, dict[str, Any]] = {
         "authors": {author: adapter.state for author, adapter in opened.authors.items()}

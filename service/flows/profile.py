@@ -7,6 +7,7 @@ signatures -> profile. Every arrow ends in an artifact, so that a second run loo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,14 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter
+    from fingerprint.drift.nonconformity import Nonconformity
     from fingerprint.drift.team_lines import TeamLines
     from fingerprint.lm.pair import RoutedModel
     from fingerprint.signature import TeamSignature
 
 FORMAT = 1
+_SIGNATURE_LAYOUT = 2
+"""Grows with what a team signature holds, so that one of before is made again from the stored adapters."""
 
 
 class NotProfiledError(ServiceError):
@@ -97,7 +101,7 @@ def _make_team_signature(bench: Bench, plan: Plan, trained: Trained) -> str:
     null_digest = trained.digests.get("null team", "")
     digest = bench.digest(
         "team signature", slices=slices.digest, team=trained.team.digest, null=null_digest,
-        config=drift.digest, foreign=Corpus(plan.foreign.power).digest,
+        config=drift.digest, foreign=Corpus(plan.foreign.power).digest, layout=_SIGNATURE_LAYOUT,
     )  # fmt: skip
 
     def write(directory: Path) -> None:
@@ -130,6 +134,7 @@ def _keep(
         "format": FORMAT, "config": bench.config.model_dump(mode="json"), "choice": plan.choice.facts(),
         "signature": signature, "adapters": trained.digests, "author_signatures": authors,
         "null_source": plan.foreign.name, "summary": summary.model_dump(mode="json"),
+        "read": list(plan.ingested.parts),
     }  # fmt: skip
     digest = digest_of(facts)
 
@@ -156,15 +161,22 @@ class LoadedProfile:
     signature: TeamSignature
     team_lines: TeamLines
 
+    @cached_property
+    def scorer(self) -> Nonconformity:
+        """Decoded once for many diffs: the n-grams of a large team's files take a while."""
+        from fingerprint.drift.nonconformity import Nonconformity
 
-def find_profile(repository: Path, settings: Settings) -> tuple[str, Path]:
-    """Digest and directory of a repository's current profile.
+        return Nonconformity.of_team(self.signature)
+
+
+def find_profile(repository: Path, settings: Settings, version: str = "") -> tuple[str, Path]:
+    """Digest and directory of a repository's current profile, or of the version with a digest.
 
     Raises:
         NotProfiledError: there is none.
     """
     store = ArtifactStore(settings.home)
-    digest = store.record(repository).pointer("profile")
+    digest = version or store.record(repository).pointer("profile")
     if digest is None:
         raise NotProfiledError(
             f"no signature: {repository} has no profile yet; run `routeprint profile --repo {repository}`"

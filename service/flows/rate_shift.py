@@ -19,8 +19,8 @@ from fingerprint.sae.report import RateShift
 from fingerprint.storage import write_json
 from service.artifacts import read_json
 from service.flows.dictionary import Dictionary
+from service.flows.opened import TEAM, OpenedProfile
 from service.flows.passages import spread_passages
-from service.flows.profiled import Profiled
 from service.flows.training import Stage
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ SHIFT_TOKENS = 30_000
 
 
 def measure_shifts(
-    opened: Profiled, dictionary: Dictionary, config: RateShiftConfig, n_tokens: int = SHIFT_TOKENS
+    opened: OpenedProfile, dictionary: Dictionary, config: RateShiftConfig, n_tokens: int = SHIFT_TOKENS
 ) -> dict[str, RateShift]:
     """The rate shift of "team" and of every author against the base; stored.
 
@@ -39,7 +39,7 @@ def measure_shifts(
         FingerprintError: no unread code. UnstableReadingError: the base against itself is not empty.
     """
     groups = [
-        _Group("rate shift of the team", {"team": opened.adapters["team"]}, _trained(opened.team_nulls)),
+        _Group("rate shift of the team", {TEAM: opened.adapter(TEAM)}, _trained(opened.team_nulls)),
         _Group("rate shifts of authors", opened.authors, _trained(opened.nulls)),
     ]
     return {
@@ -65,7 +65,7 @@ class _Group:
 
 
 def _measure(
-    opened: Profiled, dictionary: Dictionary, config: RateShiftConfig, n_tokens: int, group: _Group
+    opened: OpenedProfile, dictionary: Dictionary, config: RateShiftConfig, n_tokens: int, group: _Group
 ) -> dict[str, RateShift]:
     """One group on one text."""
     from fingerprint.lm.pair import ModelPair
@@ -93,4 +93,12 @@ def _measure(
         write_json(directory / "shifts.json", rows)
 
     stored = read_json(bench.make("rate-shift", digest, group.name, write) / "shifts.json")
+    for name in group.adapters:
+        bench.remember("rate-shift", opened.digests[name], digest)
     return {who: RateShift.model_validate(stored[who]) for who in group.adapters}
+
+
+def find_shift(opened: OpenedProfile, name: str) -> RateShift | None:
+    """What `sae shift` said of an adapter last."""
+    place = opened.remembered("rate-shift", name)
+    return None if place is None else RateShift.model_validate(read_json(place / "shifts.json")[name])

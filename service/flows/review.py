@@ -106,7 +106,7 @@ class Reviewer:
             reading.passages, routed=profile.routed, team_weights=profile.team.state,
             signature=profile.signature, config=profile.config.drift, team_lines=profile.team_lines,
             null_weights=None if profile.null_team is None else profile.null_team.state,
-            facts=DiffFacts(dropped=reading.dropped),
+            facts=DiffFacts(dropped=reading.dropped), scorer=profile.scorer,
         )  # fmt: skip
         return report.model_copy(update={"warnings": (*report.warnings, *reading.notes)})
 

@@ -6,9 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from connectors import ConnectorError
 from connectors.contribution import FilePatch
+from connectors.diff import parse_diff
+from fingerprint.config import ProfileConfig
 from fingerprint.report import DriftReport
+from service.artifacts import ArtifactError, ArtifactStore, read_json
 from service.flows.review import load_reviewer, not_scored, read_patches
+from service.flows.signatures import load_team_signature
 from service.reports.pages.review import Review, ScoreBand
 from service.settings import Settings
 
@@ -40,6 +45,40 @@ def review_for_page(
         report, patches, repository.resolve().name, subject, command, bands,
         datetime.now(UTC).replace(microsecond=0),
     )  # fmt: skip
+
+
+def reviewed(
+    report: DriftReport, diff: str, store: ArtifactStore, profile: str, *, repository: str, base: str,
+    head: str, number: int = 0,
+) -> Review:  # fmt: skip
+    """A diff that a worker has scored, as its page shows it.
+
+    Args:
+        profile: digest of the profile that it was scored with, "" for none. number: of the pull request, 0
+            where there is none.
+    """
+    try:
+        patches = parse_diff(diff) if diff.strip() else ()
+    except ConnectorError:  # then it was not scored either, and the report says why
+        patches = ()
+    ends = f"{base[:12]}...{head[:12]}"
+    command = f"git diff {base}...{head} | routeprint score --diff - --format html --out review.html"
+    return Review(
+        report, patches, repository, f"#{number} ({ends})" if number else ends, command,
+        _bands_of_profile(report, store, profile), datetime.now(UTC).replace(microsecond=0),
+    )  # fmt: skip
+
+
+def _bands_of_profile(report: DriftReport, store: ArtifactStore, profile: str) -> tuple[ScoreBand, ...]:
+    """The team's own scores; none where the profile is not at hand: the verdict does not need them."""
+    if not profile or report.evidence is None:
+        return ()
+    try:
+        facts = read_json(store.require("profile", profile) / "profile.json")
+        signature = load_team_signature(store.require("team-signature", facts["signature"]))
+    except ArtifactError:
+        return ()
+    return score_bands(report, signature, ProfileConfig.model_validate(facts["config"]).drift)
 
 
 def score_bands(report: DriftReport, signature: TeamSignature, config: DriftConfig) -> tuple[ScoreBand, ...]:

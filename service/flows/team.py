@@ -60,13 +60,29 @@ class TeamChoice:
             return "by somebody who asked to be forgotten"
         if self.authors and contribution.author not in self.authors:
             return "not among the chosen authors"
-        if self.paths and not any(fnmatchcase(contribution.path, pattern) for pattern in self.paths):
+        if self.paths and not fits(contribution.path, self.paths):
             return "outside the chosen paths"
         if self.with_agents:
             return ""
         if kind is AuthorKind.AGENT:
             return "by a declared agent"
         return "with a declared agent" if contribution.credit and contribution.credit.agents else ""
+
+
+def team_of(teams: Mapping[str, Sequence[str]], lines: Mapping[str, int]) -> str:
+    """The team whose paths hold most of a change: more than half of its lines, else the whole repository, "".
+
+    Args:
+        teams: path patterns by name, as `TeamChoice` takes them. lines: changed lines by path.
+    """
+    held = {name: sum(n for path, n in lines.items() if fits(path, paths)) for name, paths in teams.items()}
+    best = max(sorted(held), key=lambda name: held[name], default="")
+    return best if best and 2 * held[best] > sum(lines.values()) else ""
+
+
+def fits(path: str, patterns: Sequence[str]) -> bool:
+    """Whether a path is a team's: any pattern may fit the whole of it."""
+    return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 
 from fingerprint.config import ProfileConfig
 from fingerprint.signature import TeamSignature
-from service.artifacts import ArtifactStore, read_json, write_json
+from fingerprint.storage import write_json
+from service.artifacts import ArtifactStore, read_json
 from service.flows.author_map import map_authors
 from service.flows.idioms import lone_idioms
 from service.flows.ingest import Ingested, load_ingested
@@ -33,16 +34,19 @@ AGENT_COMMITS, AGENT_TOKENS = 24, 600
 """Newest commits of declared agents that are scored for the timeline, and scored tokens read of each."""
 
 
-def team_report(repository: Path, settings: Settings, named: Sequence[str], command: str) -> TeamReport:
+def team_report(
+    repository: Path, settings: Settings, named: Sequence[str], command: str, version: str = ""
+) -> TeamReport:
     """Everything the team page shows.
 
     Args:
         named: authors who opted in to be named, as `find_author` takes them. command: makes the page again.
+        version: digest of the profile, "" for the current one.
 
     Raises:
         NotProfiledError, NotIngestedError, UnknownAuthorError: what to do is in the message.
     """
-    digest, place = find_profile(repository, settings)
+    digest, place = find_profile(repository, settings, version)
     facts, store = read_json(place / "profile.json"), ArtifactStore(settings.home)
     summary, config = (
         ProfileSummary.model_validate(facts["summary"]), ProfileConfig.model_validate(facts["config"]),
@@ -54,7 +58,10 @@ def team_report(repository: Path, settings: Settings, named: Sequence[str], comm
     agents = _agents(repository, settings, digest, ingested, signature)
     team = [c for c in ingested.store if not choice.why_not(c, kinds[c.author])]
     return TeamReport(
-        summary=summary, calibration=calibration_points(signature.facts.get("stream", ())),
+        summary=summary,
+        calibration=calibration_points(
+            signature.facts.get("stream", ()), signature.facts["least_tokens"]
+        ),
         stream=_stream(signature, agents, {c.commit: c.authored_at for c in ingested.store}),
         languages=_languages(summary, signature, config), idioms=lone_idioms(team, names),
         n_people=len({c.author for c in team}), n_opted_in=len(names),
@@ -69,11 +76,13 @@ def team_report(repository: Path, settings: Settings, named: Sequence[str], comm
     )  # fmt: skip
 
 
-def calibration_points(stream: Sequence[Mapping[str, Any]]) -> tuple[CalibrationPoint, ...]:
-    """Measured against promised on held-out commits alone; the others calibrate, and keep any promise."""
-    from fingerprint.drift.calibrate import flagged_share
+def calibration_points(
+    stream: Sequence[Mapping[str, Any]], least_tokens: int
+) -> tuple[CalibrationPoint, ...]:
+    """Measured against promised on commits judged before they calibrated; the others keep any promise."""
+    from fingerprint.drift.calibrate import flagged_share, judged_p_values
 
-    p_values = np.array([entry["p_value"] for entry in stream if entry["slice"] == "held-out"])
+    p_values = judged_p_values(stream, least_tokens)
     if not len(p_values):
         return ()
     shares = [flagged_share(p_values, level) for level in LEVELS]
@@ -87,7 +96,7 @@ def _stream(
     own = [
         StreamPoint(
             e["commit"], dates.get(e["commit"]), e["p_value"], e["n_tokens"],
-            is_held_out=e["slice"] == "held-out",
+            is_held_out=e["slice"] != "calibration",
         )
         for e in signature.facts.get("stream", ())
     ]  # fmt: skip
@@ -130,7 +139,7 @@ def _agents(
 
     def write(directory: Path) -> None:
         write_json(
-            directory / "commits.json", _score_agents(repository, settings, list(code.values()), signature)
+            directory / "commits.json", _score_agents(profile, settings, list(code.values()), signature)
         )
 
     store.record(repository).use("agent-stream", digest)
@@ -138,27 +147,27 @@ def _agents(
 
 
 def _score_agents(
-    repository: Path, settings: Settings, code: Sequence[Any], signature: TeamSignature
+    profile: str, settings: Settings, code: Sequence[Any], signature: TeamSignature
 ) -> list[dict[str, Any]]:
     """P-values of commits large enough to be scored, as a review would give them."""
-    from fingerprint.drift.calibrate import cells_of, choose_cell, conformal_p_value
+    from fingerprint.drift.calibrate import cell_p_values, cells_of
     from fingerprint.drift.nonconformity import Nonconformity
     from fingerprint.drift.reference import cap_commits, newest_commits
     from fingerprint.lm.pair import ModelPair
     from fingerprint.passage import Corpus
     from fingerprint.routing.extract import measure_passages
-    from service.flows.profile import load_profile
+    from service.flows.profile import load_profile_version
 
-    loaded = load_profile(repository, settings)
+    loaded = load_profile_version(profile, settings)
     drift, scorer = loaded.config.drift, Nonconformity.of_team(signature)
     whole = Corpus.of(passage for corpus in code for passage in corpus)
     texts = cap_commits(newest_commits(whole, AGENT_COMMITS), AGENT_TOKENS)
     pair = ModelPair(loaded.routed, loaded.routed.zero_weights(), loaded.team.state)
     measures = scorer.read(measure_passages(pair, texts, drift), texts).by_group()
     kept = measures.take(np.flatnonzero(measures.n_scored >= signature.facts["least_tokens"]))
-    cells, found = cells_of(signature.readings), []
-    for i, score in enumerate(scorer.score(kept).tolist() if len(kept) else ()):
-        cell = choose_cell(cells, kept.languages[i], drift.least_calibration)
-        p = conformal_p_value(cell.scores, score, drift.recency_half_life)
-        found.append({"commit": kept.groups[i], "p_value": p, "n_tokens": int(kept.n_scored[i])})
-    return found
+    scores = scorer.score(kept) if len(kept) else np.zeros(0)
+    p_values = cell_p_values(scores, kept.languages, cells_of(signature.readings), drift)
+    return [
+        {"commit": commit, "p_value": float(p), "n_tokens": int(n)}
+        for commit, p, n in zip(kept.groups, p_values, kept.n_scored, strict=True)
+    ]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus
 from fingerprint.provenance import CODE_VERSION, Provenance, digest_of
-from service.artifacts import ArtifactStore, RepositoryRecord
+from service.artifacts import ArtifactStore, RepositoryRecord, reading_of
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -120,6 +120,11 @@ class Bench:
         self.report(Stage(name, 1, 1))
         return place
 
+    def remember(self, kind: str, adapter: str, digest: str) -> None:
+        """Let pages find what was read of an adapter last."""
+        if self.record is not None:
+            self.record.point(reading_of(kind, adapter), digest)
+
     def adapter(
         self, digest: str, name: str, train: Callable[[Path, Callable[[TrainProgress], None]], Adapter]
     ) -> Adapter:
@@ -145,7 +150,8 @@ class Bench:
             done += n_tokens
             rate = done / max(time.monotonic() - started, 1e-9)
             # the total is an estimate: only the end of the step, told elsewhere, is done
-            self.report(Stage(name, done, max(total, done * 1.01), rate, max(0.0, total - done) / rate))
+            left = max(0.0, total - done) / rate if rate else None
+            self.report(Stage(name, done, max(total, done * 1.01), rate, left))
 
         return count
 

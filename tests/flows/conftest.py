@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,10 +78,10 @@ def small_config(tiny_base_dir: Path) -> ProfileConfig:
 
 
 @pytest.fixture(scope="session")
-def profiled_home(
+def profiled_once(
     tmp_path_factory: pytest.TempPathFactory, small_repository: Path, small_config: ProfileConfig
 ) -> Settings:
-    """Settings of a home in which the small repository is profiled, with two sets of nulls."""
+    """A home in which the small repository is profiled, with two sets of nulls; for copying."""
     from service.flows.ingest import ingest
     from service.flows.profile import profile
 
@@ -88,6 +89,14 @@ def profiled_home(
     ingest(small_repository, settings)
     profile(small_repository, settings, small_config.model_copy(update={"n_null_sets": 2}))
     return settings
+
+
+@pytest.fixture(scope="module")
+def profiled_home(tmp_path_factory: pytest.TempPathFactory, profiled_once: Settings) -> Settings:
+    """Settings of a profiled home of the module's own: nothing else was made in it."""
+    home = tmp_path_factory.mktemp("home") / "home"
+    shutil.copytree(profiled_once.home, home)
+    return profiled_once.model_copy(update={"home": home})
 
 
 @dataclass(frozen=True)

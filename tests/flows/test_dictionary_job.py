@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fingerprint.sae.config import RateShiftConfig
+from service.flows.author_page import author_report
 from service.flows.dictionary import (
     Dictionary,
     NoDictionaryError,
@@ -17,8 +18,9 @@ from service.flows.dictionary import (
     measure_dictionary,
     train_dictionary,
 )
+from service.flows.kept_pages import find_components
 from service.flows.labelling import label_state
-from service.flows.profiled import Profiled, open_profiled
+from service.flows.opened import OpenedProfile, open_profile
 from service.flows.rate_shift import measure_shifts
 from service.flows.training import Stage
 from service.settings import Settings
@@ -29,12 +31,12 @@ SHIFT = RateShiftConfig(n_flips=999, n_draws=50)
 
 
 @pytest.fixture(scope="module")
-def opened(small_repository: Path, profiled_home: Settings) -> Profiled:
-    return open_profiled(small_repository, profiled_home)
+def opened(small_repository: Path, profiled_home: Settings) -> OpenedProfile:
+    return open_profile(small_repository, profiled_home)
 
 
 @pytest.fixture(scope="module")
-def dictionary(opened: Profiled) -> Dictionary:
+def dictionary(opened: OpenedProfile) -> Dictionary:
     """Trained with one interruption, which must not show."""
     with pytest.raises(NoDictionaryError, match=r"routeprint sae train --repo"):
         load_dictionary(opened)
@@ -53,11 +55,11 @@ def dictionary(opened: Profiled) -> Dictionary:
     return found
 
 
-def _reporting(opened: Profiled, report) -> Profiled:
+def _reporting(opened: OpenedProfile, report) -> OpenedProfile:
     return replace(opened, bench=replace(opened.bench, report=report))
 
 
-def test_a_profile_opens_with_its_adapters(opened: Profiled):
+def test_a_profile_opens_with_its_adapters(opened: OpenedProfile):
     assert set(opened.authors) == {"human:ann-other", "human:bob-some"}
     assert len(opened.nulls) == 4
     assert set(opened.team_nulls) == {"null team"}
@@ -65,7 +67,7 @@ def test_a_profile_opens_with_its_adapters(opened: Profiled):
     assert opened.unread and not trained & {passage.group for passage in opened.unread}
 
 
-def test_a_second_run_only_looks_up(opened: Profiled, dictionary: Dictionary):
+def test_a_second_run_only_looks_up(opened: OpenedProfile, dictionary: Dictionary):
     seen: list[Stage] = []
     again = train_dictionary(_reporting(opened, seen.append), TINY, "repository")
     assert [stage.is_stored for stage in seen] == [True]
@@ -74,7 +76,7 @@ def test_a_second_run_only_looks_up(opened: Profiled, dictionary: Dictionary):
     assert not list((opened.bench.store.home / "checkpoints").glob("*"))
 
 
-def test_a_new_base_never_reads_an_old_dictionary(opened: Profiled, dictionary: Dictionary):
+def test_a_new_base_never_reads_an_old_dictionary(opened: OpenedProfile, dictionary: Dictionary):
     assert dictionary.facts["revision"] == opened.bench.routed.base.revision
     routed = copy.copy(opened.bench.routed)
     routed.base = replace(routed.base, revision="0" * 64)
@@ -83,7 +85,7 @@ def test_a_new_base_never_reads_an_old_dictionary(opened: Profiled, dictionary: 
         load_dictionary(other)
 
 
-def test_quality_is_measured_once(opened: Profiled, dictionary: Dictionary):
+def test_quality_is_measured_once(opened: OpenedProfile, dictionary: Dictionary):
     first = measure_dictionary(opened, dictionary, 1_000)
     seen: list[Stage] = []
     second = measure_dictionary(_reporting(opened, seen.append), dictionary, 1_000)
@@ -93,7 +95,9 @@ def test_quality_is_measured_once(opened: Profiled, dictionary: Dictionary):
     assert first.reconstruction.l0 <= TINY.k
 
 
-def test_team_and_authors_stand_beside_their_nulls(opened: Profiled, dictionary: Dictionary):
+def test_team_and_authors_stand_beside_their_nulls(
+    opened: OpenedProfile, dictionary: Dictionary, profiled_home: Settings
+):
     found = measure_shifts(opened, dictionary, SHIFT, 2_000)
     assert list(found) == ["team", "human:ann-other", "human:bob-some"]
     assert len(found["team"].nulls) == 1
@@ -101,6 +105,8 @@ def test_team_and_authors_stand_beside_their_nulls(opened: Profiled, dictionary:
     assert all(one.control.n_changed == 0 and one.control.divergence == 0 for one in found.values())
     assert len({(one.n_tokens, one.n_clusters, one.dictionary) for one in found.values()}) == 1
     assert found == measure_shifts(opened, dictionary, SHIFT, 2_000)
+    own = author_report(opened.repository, profiled_home, "ann").rate_shift
+    assert own == found["human:ann-other"], "what was measured is on the author's page"
 
 
 def test_the_command_line(small_repository: Path, routeprint: Command, tmp_path: Path):
@@ -126,7 +132,9 @@ def test_the_command_line(small_repository: Path, routeprint: Command, tmp_path:
 
 
 @pytest.mark.usefixtures("dictionary")
-def test_labels_stand_beside_the_base_control(small_repository: Path, opened: Profiled, routeprint: Command):
+def test_labels_stand_beside_the_base_control(
+    small_repository: Path, opened: OpenedProfile, routeprint: Command
+):
     where = ["sae", "labels", "--repo", str(small_repository)]
     shown = routeprint(*where)
     assert shown.code == 0, shown.err
@@ -140,6 +148,10 @@ def test_labels_stand_beside_the_base_control(small_repository: Path, opened: Pr
     texts = {label.text for label in base if label.is_clear}
     own = label_state(opened, load_dictionary(opened), "human:ann-other").labels.labels
     assert all(label.is_corpus for label in own if label.text in texts)
+    assert opened.bench.record is not None
+    browsed = find_components(opened.bench.record, "human:ann-other")
+    assert browsed is not None and len(browsed.cards) == 64, "the service's browser shows them all"
+    assert [card["isCorpus"] for card in browsed.cards] == [label.is_corpus for label in own]
     card = routeprint(*where, "--latent", str(next(label.component for label in base if label.is_clear)))
     assert "tokens it fires on" in card.out and "⟦" in card.out
     missing = routeprint(*where, "--page", "9")

@@ -22,7 +22,8 @@ from service.db.queries.signatures import current_version, list_versions
 from service.db.session import Database, connect
 from service.db.states import ConsentState, JobStatus
 from service.enqueue import Enqueuer, Queue, prepare_engine
-from service.jobs.review import read_report
+from service.flows import kept_pages
+from service.flows.kept_pages import read_report
 from service.settings import Settings
 
 
@@ -44,6 +45,15 @@ def wait(is_true: Callable[[], object], timeout_s: float) -> None:
 def job_status(database: Database, job_id: str) -> JobStatus:
     with database.reading() as session:
         return find_job(session, job_id).status
+
+
+def check_pages(store: ArtifactStore, repository: Path) -> None:
+    """The team has a page, and so has Ann, who agreed."""
+    record = store.record(repository)
+    team, own = kept_pages.find_team(record, ""), kept_pages.find_author(record, "human:ann-other")
+    assert team is not None and team.n_opted_in == 1 and team.summary.repository == "org/shop"
+    assert own is not None and own.signature is not None and own.habits is not None
+    assert kept_pages.find_author(record, "human:bob-some") is None
 
 
 @pytest.mark.slow
@@ -85,6 +95,7 @@ def test_learn_through_a_kill_then_review(
     assert scopes == {"team:", "author:human:ann-other"}, (
         "Bob was not asked, so he has no signature of his own"
     )
+    check_pages(ArtifactStore(settings.home), small_repository)
     base, head = ends_of_range(small_repository, "HEAD~3..HEAD")
     asked = asking.review(ReviewQuestion(repository, 1, head, base, signature_version=version.version))
     wait(lambda: job_status(database, asked.review.job_id).is_final, 240)
@@ -96,6 +107,9 @@ def test_learn_through_a_kill_then_review(
     report = read_report(ArtifactStore(settings.home), review.report)
     assert report.evidence is not None
     assert review.p_value == report.evidence.p_value
+    page = kept_pages.find_review(ArtifactStore(settings.home), review.job_id)
+    assert page is not None and page.report == report
+    assert page.patches and page.bands[0].name == "score"
     assert review.provenance["signature_version"] == 1
     assert review.provenance["revision"] == report.provenance["revision"]
     asking.close()

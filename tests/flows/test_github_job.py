@@ -2,197 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
-from connectors.git.mirror import MirrorDials
-from connectors.github.app import AppKey
-from connectors.github.webhooks import Secrets, digest_of
-from fingerprint.report import DriftReport
-from service.api.app import create_app
-from service.api.intake import PATH, Intake
-from service.api.parts import Parts
 from service.db.columns import now
-from service.db.queries.deliveries import find_delivery
-from service.db.queries.installations import find_on_github
 from service.db.queries.repositories import keep_repository, number_of
-from service.db.queries.reviews import list_reviews
-from service.db.states import DeliveryStatus, RepositoryStatus, ReviewStatus
-from service.db.tables import Repository, Review
-from service.enqueue import Queue
+from service.db.states import RepositoryStatus, ReviewStatus
+from service.db.tables import Review
 from service.flows.ingest import load_ingested
-from service.flows.registration import StoredApp
-from service.jobs.github import github_work, release_checks, sweep_deliveries
-from service.jobs.hub import Hub
-from service.jobs.work import RepositoryTask, ReviewTask, Work
-from service.jobs.worker import Worker
-from service.settings import Settings
+from service.jobs.github import release_checks, sweep_deliveries
+from service.jobs.work import RepositoryTask
 from tests.contract.github.bench import BASE
 from tests.contract.github.contract import MOMENT
-from tests.contract.github.fake import FakeGitHub
-from tests.contract.github.server import serving
-from tests.contract.github.world import APP_ID, Pull, Repo, World, private_key
-from tests.service.reports.test_answer import unusual
-
-SECRET = "a secret"
-CONFIG = """stage: comment
-ignore:
-  - path: legacy/*
-    reason: frozen since the rewrite
-"""
-
-
-def diff(name: str) -> str:
-    """A change of a file that is scored and one that is not."""
-    part = "diff --git a/{0} b/{0}\n--- a/{0}\n+++ b/{0}\n@@ -1 +1,2 @@\n import os\n+x = '{1}'\n"
-    return part.format("src/app.py", name) + part.format("legacy/old.py", name)
-
-
-def head(letter: str) -> str:
-    return letter * 40
-
-
-@dataclass
-class Scorer:
-    """Remembers what it was asked, and waits while it is told to."""
-
-    asked: list[tuple[ReviewTask, str]] = field(default_factory=list)
-    may_answer: threading.Event = field(default_factory=threading.Event)
-
-    def score(self, task: ReviewTask, text: str) -> DriftReport:
-        self.asked.append((task, text))
-        assert self.may_answer.wait(20)
-        return unusual()
-
-    def of(self, head_sha: str) -> list[str]:
-        return [text for task, text in self.asked if task.head_sha == head_sha]
-
-
-@dataclass
-class Scene:
-    """GitHub, the API, a worker, and what lies between them."""
-
-    fake: FakeGitHub
-    repo: Repo
-    worker: Worker
-    work: Work
-    hub: Hub
-    api: TestClient
-    scorer: Scorer
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-
-    @property
-    def world(self) -> World:
-        return self.fake.world
-
-    def open_pull(self, number: int, letter: str, **known: Any) -> Pull:
-        self.repo.pulls[number] = Pull(number, head(letter), BASE, diff=diff(letter), **known)
-        return self.repo.pulls[number]
-
-    def tell(self, event: str, payload: dict[str, Any], guid: str = "", secret: str = SECRET) -> str:
-        """A webhook; returns its delivery's id, or the status if it was refused."""
-        guid = guid or f"delivery-{next(self.numbers)}"
-        installation = next(iter(self.world.installations))
-        whole = {
-            "repository": {"id": self.repo.id, "full_name": self.repo.full_name, "default_branch": "main"},
-            "installation": {"id": installation}, "sender": self.fake.user("ada"), **payload,
-        }  # fmt: skip
-        body = json.dumps(whole).encode()
-        headers = {"X-GitHub-Event": event, "X-GitHub-Delivery": guid, "Content-Type": "application/json"}
-        headers |= {"X-Hub-Signature-256": digest_of(body, secret)} if secret else {}
-        answer = self.api.post(PATH, content=body, headers=headers)
-        return guid if answer.status_code == 202 else str(answer.status_code)
-
-    def push(self, pull: Pull, action: str = "synchronize", guid: str = "") -> str:
-        shown = self.fake.pull(self.repo, pull)
-        return self.tell("pull_request", {"action": action, "pull_request": shown}, guid)
-
-    def say(self, pull: Pull, words: str, login: str) -> None:
-        comment = {"id": next(self.world.ids), "body": words, "user": self.fake.user(login)}
-        issue = {"number": pull.number, "pull_request": {"url": "https://github.example"}}
-        guid = self.tell("issue_comment", {"action": "created", "comment": comment, "issue": issue})
-        self.settle(guid, "issue_comment")
-
-    def press(self, pull: Pull, button: str, login: str = "ada") -> None:
-        check = {"id": 1, "head_sha": pull.head_sha, "external_id": "", "app": {"id": APP_ID}}
-        payload = {"action": "requested_action", "check_run": check, "sender": self.fake.user(login)}
-        guid = self.tell("check_run", payload | {"requested_action": {"identifier": button}})
-        self.settle(guid, "check_run")
-
-    def settle(self, guid: str, event: str) -> None:
-        """Wait until a delivery has been acted on."""
-
-        def is_done() -> bool:
-            with self.worker.database.reading() as session:
-                row = find_delivery(session, guid, event)
-                assert row is not None
-                assert row.status is not DeliveryStatus.FAILED, row.error
-                return row.status is DeliveryStatus.DONE
-
-        self.wait(is_done)
-
-    def wait(self, holds: Callable[[], object], seconds: float = 20) -> None:
-        ends = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < ends, [(r.number, r.status, r.reason) for r in self.reviews()]
-            time.sleep(0.03)
-
-    def row(self) -> Repository:
-        with self.worker.database.reading() as session:
-            found = find_on_github(session, self.repo.id)
-            assert found is not None
-            return found
-
-    def reviews(self, number: int | None = None) -> list[Review]:
-        with self.worker.database.reading() as session:
-            found = find_on_github(session, self.repo.id)
-            return [] if found is None else list(list_reviews(session, number_of(found), number=number))
-
-    def checks(self, head_sha: str) -> list[tuple[str, str | None]]:
-        runs = list(self.world.check_runs.values())
-        return [(run["status"], run["conclusion"]) for run in runs if run["head_sha"] == head_sha]
-
-    def comments(self, number: int) -> list[str]:
-        return [c["body"] for c in self.world.comments.values() if c["number"] == number]
-
-    def is_answered(self, number: int, count: int = 1) -> bool:
-        return sum(row.status is ReviewStatus.DONE for row in self.reviews(number)) == count
+from tests.flows.github_scene import Scene, head, running
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    world = World()
-    repo = world.add_repo("acme/rocket", people={"ada": "write", "eve": "read"})
-    repo.files[BASE, ".routeprint.yml"] = CONFIG
-    scorer = Scorer()
-    with ExitStack() as stack:
-        fake = stack.enter_context(serving(world))
-        settings = Settings(
-            home=tmp_path_factory.mktemp("home"), github_url=fake.url, github_write_pause_s=0, poll_s=0.05,
-            drain_timeout_s=1,
-        )  # fmt: skip
-        stored = StoredApp(AppKey(APP_ID, private_key()), Secrets(SECRET), "routeprint")
-        work = github_work(
-            settings, stored, score=scorer.score, mirror_dials=MirrorDials(protocols=("file",))
-        )
-        worker = Worker.start(settings, [Queue.REVIEW, Queue.DELIVERY], work)
-        stack.callback(worker.stop)
-        intake = Intake(worker.database, Secrets(SECRET), worker.enqueuer.delivery, APP_ID)
-        hub = Hub(settings, stored)
-        stack.callback(hub.close)
-        api = stack.enter_context(TestClient(create_app(Parts(worker.database, 1000, intake=intake))))
-        yield Scene(fake, repo, worker, work, hub, api, scorer)
+    with running(tmp_path_factory.mktemp("home")) as found:
+        yield found
 
 
 @pytest.fixture
@@ -330,12 +162,12 @@ def test_a_history_is_read_through_a_mirror(scene: Scene, tmp_path: Path):
     scene.fake.git_urls[scene.repo.full_name] = f"file://{tmp_path}"
     row = scene.row()
     task = RepositoryTask("job", number_of(row), row.full_name, Path(row.path))
-    tip = scene.work.ingest(task, lambda _: None)
-    assert tip == scene.work.ingest(task, lambda _: None)
+    tip = scene.work.ingest(task, lambda _: None).head
+    assert tip == scene.work.ingest(task, lambda _: None).head
     assert [c.commit for c in load_ingested(task.path, scene.hub.settings).store] == [tip]
     with scene.worker.database.writing() as session:
         folder = number_of(keep_repository(session, "a folder", path=str(tmp_path)))
-    assert scene.work.ingest(RepositoryTask("job", folder, "a folder", tmp_path), lambda _: None) == tip
+    assert scene.work.ingest(RepositoryTask("job", folder, "a folder", tmp_path), lambda _: None).head == tip
 
 
 def test_names_and_installations_are_followed(scene: Scene):

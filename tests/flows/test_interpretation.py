@@ -17,6 +17,7 @@ from fingerprint.vpd.config import AliveSetConfig, VpdConfig
 from fingerprint.vpd.report import AliveSetDiff, EditReport, SpanReport
 from service.cli.main import main
 from service.flows.attribution import attribute
+from service.flows.author_page import author_report
 from service.flows.decomposition import (
     NoDictionaryError,
     compare_alive,
@@ -25,9 +26,12 @@ from service.flows.decomposition import (
     train_dictionary,
 )
 from service.flows.ingest import ingest
+from service.flows.kept_pages import find_graph
 from service.flows.opened import OpenedProfile, open_profile
 from service.flows.profile import profile
 from service.flows.training import Stage
+from service.reports.attribution import attribution_page
+from service.reports.decomposition import edit_page
 from service.settings import Settings
 
 BRIEF = VpdConfig.tiny().model_copy(
@@ -109,6 +113,11 @@ def test_routes_are_attributed_where_there_is_no_dictionary(opened: OpenedProfil
     assert prompt.lora.nodes_are == "routes" and prompt.lora.adapter == "human:bob-some"
     assert prompt.lora.ablation is not None and prompt.effect is not None
     assert all(node.null_quantile is not None for node in prompt.lora.nodes)
+    assert opened.bench.record is not None and opened.bench.settings is not None
+    assert find_graph(opened.bench.record, "human:bob-some") == found, "the service's page shows it"
+    page = author_report(opened.bench.record.repository, opened.bench.settings, "bob")
+    assert page.attributions == attribution_page(found).sentences
+    assert author_report(opened.bench.record.repository, opened.bench.settings, "ann").attributions == ()
 
 
 def test_a_dictionary_is_trained_once_and_read_by_all(opened: OpenedProfile, seen: list[Stage]):
@@ -126,6 +135,9 @@ def test_a_dictionary_is_trained_once_and_read_by_all(opened: OpenedProfile, see
     assert [s.is_stored for s in seen] == [True]
     graph = attribute(opened, [ASKED], None, config=QUICK).prompts[0]
     assert graph.base.nodes_are == "components" and graph.base.nodes
+    tried = train_dictionary(opened, (), ("v_proj",), BRIEF, (1e-3, 4e-3))
+    assert [point.coefficient for point in tried.front] == [1e-3, 4e-3]
+    assert load_dictionary(opened).digest == tried.dictionary != first.dictionary
 
 
 def test_the_commands_write_text_and_json(command):
@@ -148,6 +160,11 @@ def test_an_author_s_edits_beside_a_null_s(opened: OpenedProfile, seen: list[Sta
     seen.clear()
     assert decompose_adapter(opened, "ann", few) == report
     assert [(stage.name, stage.is_stored) for stage in seen] == [("edits of human:ann-other", True)]
+    assert opened.bench.record is not None and opened.bench.settings is not None
+    page = author_report(opened.bench.record.repository, opened.bench.settings, "ann")
+    said = edit_page(report).sentences
+    assert page.edits[: len(said)] == said
+    assert all("components of the base are alive" in more for more in page.edits[len(said) :])
 
 
 @pytest.mark.slow

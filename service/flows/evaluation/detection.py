@@ -11,6 +11,7 @@ import numpy as np
 from fingerprint.drift.lexical import fit_ngram_neighbours
 from fingerprint.drift.nonconformity import NGRAMS, ROUTES, Nonconformity
 from fingerprint.drift.reference import build_team_signature, cap_commits
+from fingerprint.drift.stream import conformal_alarms
 from fingerprint.evaluation.novelty import (
     BASE,
     NULL,
@@ -26,7 +27,6 @@ from fingerprint.evaluation.novelty import (
     ngram_novelty,
     perplexity_novelty,
     read_log_probs,
-    rolling_p_values,
     with_counts,
 )
 from fingerprint.evaluation.protocol import cap_newest, spread_groups
@@ -115,7 +115,10 @@ def _rows(
                 f"{LEAST_TEXTS} are needed on each side"
             )
             continue
-        judge = Detection(strangers.name, unit, team.commits, others.commits, setup.config.n_draws)
+        sizes = np.concatenate([team.measures.n_scored, others.measures.n_scored])
+        judge = Detection(
+            strangers.name, unit, team.commits, others.commits, setup.config.n_draws, sizes=sizes
+        )
         novelty = _novelty(setup, signature, team), _novelty(setup, signature, others)
         yield from (judge.judge(name, novelty[0][name], novelty[1][name]) for name in novelty[0])
         if unit == "commit":
@@ -241,9 +244,9 @@ def _flagged(setup: Setup, signature: TeamSignature, own: Measures) -> list[Flag
     drift = setup.bench.config.drift
     recent = drift.model_copy(update={"recency_half_life": RECENT_COMMITS})
     weighted = commit_p_values(own, signature, recent)
-    rolled = rolling_p_values(
-        signature.readings["calibration_all"], Nonconformity.of_team(signature).score(own)
-    )
+    past = signature.readings["calibration_all"]
+    scores = Nonconformity.of_team(signature).score(own)
+    rolled = conformal_alarms(past, scores, drift.alarm_level, window=len(past)).p_values
     return [
         *_flagged_by_part(OWN, setup, signature, own),
         *flagged_rows(f"{OWN}, calibration weighted by recency", weighted),

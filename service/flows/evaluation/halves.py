@@ -64,7 +64,7 @@ def _identify(setup: Setup, labels: str, code: Corpus) -> list[ReplicationRow]:
         rows.append(
             ReplicationRow(
                 reading=name, labels=labels, n_authors=found.n_authors, auroc=found.auroc, top1=found.top1,
-                icc=None if icc is None else float(np.nanmedian(icc)),
+                icc=None if icc is None else float(np.nanmedian(icc)), p_value=found.p_value,
             )
         )  # fmt: skip
     return rows

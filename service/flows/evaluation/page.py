@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fingerprint.evaluation.forest import Row, forest_svg
-from fingerprint.evaluation.novelty import DRIFT, LAMBDA, NEIGHBOURS
+from fingerprint.evaluation.novelty import DRIFT, LAMBDA, NEIGHBOURS, SIZE
 from fingerprint.evaluation.results import Evaluation, Figure
 
 FOLDER = Path(__file__).parents[3] / "fingerprint" / "evaluation"
-SHOWN_DETECTORS = (DRIFT, LAMBDA, NEIGHBOURS, "perplexity of the base (control)")
+SHOWN_DETECTORS = (DRIFT, LAMBDA, NEIGHBOURS, "perplexity of the base (control)", SIZE)
 _PERSON = re.compile(r"human:[\w.@+-]+")
 
 
@@ -145,6 +145,8 @@ def _detection(one: Evaluation) -> Iterator[tuple[str, str]]:
         if row.system in SHOWN_DETECTORS or "fused" in row.system:
             who = "foreign repository" if row.against == one.foreign else row.against
             yield f"{who}, by {row.unit}: {row.system}", _figure(row.auroc)
+            if row.matched is not None:
+                yield f"{who}, by {row.unit}, within a doubling of size: {row.system}", _figure(row.matched)
 
 
 def _flagged(one: Evaluation) -> Iterator[tuple[str, str]]:

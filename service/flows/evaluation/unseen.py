@@ -8,7 +8,7 @@ import numpy as np
 
 from fingerprint.drift.lexical import fit_ngram_neighbours
 from fingerprint.evaluation.metrics import macro
-from fingerprint.evaluation.novelty import BASE, LAMBDA, TEAM, ngram_novelty, read_log_probs
+from fingerprint.evaluation.novelty import BASE, LAMBDA, SIZE, TEAM, ngram_novelty, read_log_probs
 from fingerprint.evaluation.protocol import Sample, cap_newest, cap_spread, only_authors
 from fingerprint.evaluation.results import DetectionRow, Figure
 from fingerprint.evaluation.tables import Detection, number
@@ -20,6 +20,8 @@ from service.flows.training import train_team_without
 
 AGAINST = "unseen author"
 CONTROL = "perplexity of the base (control)"
+SIZES = "scored tokens"
+"""Not a system: what the others are matched by."""
 
 
 def detect_unseen(setup: Setup) -> list[DetectionRow]:
@@ -45,7 +47,7 @@ def _rows(setup: Setup, author: str, place: int) -> Iterator[DetectionRow]:
         novelty = _novelty(setup, author, [*team, *theirs])
     judge = Detection(
         f"{AGAINST} {place}", "hunk", tuple(s.group for s in team), tuple(s.group for s in theirs),
-        setup.config.n_draws,
+        setup.config.n_draws, sizes=novelty.pop(SIZES),
     )  # fmt: skip
     for name, values in novelty.items():
         yield judge.judge(name, values[: len(team)], values[len(team) :])
@@ -80,6 +82,8 @@ def _novelty(setup: Setup, author: str, samples: list[Sample]) -> dict[str, np.n
     sums = setup.arrays("log-probabilities without an author", perplexity, adapters=(), **facts)
     n_scored = np.maximum(sums["n_scored"], 1)
     return {
+        SIZES: n_scored,
+        SIZE: -n_scored,
         LAMBDA: (sums[BASE] - sums[TEAM]) / n_scored,
         CONTROL: -sums[BASE] / n_scored,
         **setup.arrays("n-grams without an author", ngrams, adapters=(), **facts),
@@ -91,10 +95,11 @@ def _means(rows: list[DetectionRow]) -> Iterator[DetectionRow]:
     for system in dict.fromkeys(row.system for row in rows):
         own = [row for row in rows if row.system == system]
         areas = [row.auroc.value for row in own if row.auroc.value is not None]
+        matched = [row.matched.value for row in own if row.matched and row.matched.value is not None]
         yield DetectionRow(
             system=system, against=f"{AGAINST}, mean of {len(own)}", unit="hunk",
             n_team=sum(row.n_team for row in own), n_strangers=sum(row.n_strangers for row in own),
-            auroc=Figure(value=number(macro(areas))),
+            auroc=Figure(value=number(macro(areas))), matched=Figure(value=number(macro(matched))),
             tpr_at_1=number(macro([row.tpr_at_1 for row in own if row.tpr_at_1 is not None])),
             tpr_at_5=number(macro([row.tpr_at_5 for row in own if row.tpr_at_5 is not None])),
         )  # fmt: skip

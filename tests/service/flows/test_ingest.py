@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from connectors import ConnectorError
+from connectors.identity.author import forgotten_digest
 from service.artifacts import ArtifactError
+from service.flows.contributions import forget_contributions
 from service.flows.ingest import NotIngestedError, ingest, load_ingested
 from service.flows.team import TeamChoice, UnknownAuthorError, enrol, find_author
 from service.settings import Settings
@@ -152,3 +154,27 @@ def test_a_squash_is_replaced_by_the_commits_it_hides(tmp_path: Path):
     assert found.n_new == 3
     assert {author.name for author in found.authors} >= {"Ada", "Bob"}
     assert ingest(root, Settings(home=tmp_path / "home"), replacing={squash: head}).n_new == 0
+
+
+def test_who_is_forgotten_is_gone_from_the_disk_and_stays_away(repository: Path, settings: Settings):
+    commit(repository, "e.py", function("epsilon"), author="Bob Some <bob@example.org>", day=5)
+    ingest(repository, settings)
+    commit(repository, "f.py", function("zeta"), author="Cat Other <cat@example.org>", day=6)
+    store = ingest(repository, settings).store
+    before = store.digest
+    assert forget_contributions(repository, settings, "human:bob-some") == 2
+    assert {item.path: item.author for item in store} == {
+        "a.py": "human:ann-other", "src/c.py": next(c.author for c in store if c.path == "src/c.py"),
+        "f.py": "human:cat-other",
+    }  # fmt: skip
+    assert store.digest != before
+    files = [path for path in store.directory.iterdir() if path.suffix in {".gz", ".json"}]
+    told = b"".join(gzip.decompress(p.read_bytes()) if p.suffix == ".gz" else p.read_bytes() for p in files)
+    assert b"bob@example.org" not in told and b"epsilon" not in told
+    assert forget_contributions(repository, settings, "human:bob-some") == 0  # done again, nothing more
+    commit(repository, "g.py", function("eta"), author="Bob Some <bob@example.org>", day=7)
+    commit(repository, "h.py", function("theta"), author="Cat Other <cat@example.org>", day=8)
+    later = ingest(repository, settings, forgotten=[forgotten_digest("human:bob-some")])
+    assert [item.path for item in later.store][-2:] == ["f.py", "h.py"]
+    assert "human:bob-some" not in {author.key for author in later.authors}
+    assert b"bob@example.org" not in (store.directory / "state.json").read_bytes()

@@ -18,6 +18,7 @@ from fingerprint.storage import write_json
 from service.artifacts import ArtifactError, ArtifactStore
 from service.db.migrate import upgrade
 from service.db.queries import signatures as versions
+from service.db.queries.jobs import find_job
 from service.db.queries.people import (
     consenting_authors,
     forgotten_digests,
@@ -33,10 +34,11 @@ from service.db.queries.repositories import (
     number_of,
 )  # fmt: skip
 from service.db.session import connect
-from service.db.states import ConsentState
+from service.db.states import ConsentState, JobStatus
 from service.db.tables import AuditEvent, Author, Consent, Signature
 from service.enqueue import Enqueuer, prepare_engine
-from service.flows.lifecycle import count_new_commits, forget_person, look_after, why_stale
+from service.flows.forgetting import _take_readings, forget_person
+from service.flows.lifecycle import count_new_commits, look_after, why_stale
 from service.flows.team import TeamChoice
 from service.flows.transfer import TransferError, export_signature, import_signature
 from service.settings import Settings
@@ -164,8 +166,38 @@ def test_only_commits_of_the_teams_paths_make_it_stale(
     asked = look_after(asking, settings, "base")
     with asking.database.reading() as session:
         stale = {v.scope: v.stale_reason for v in versions.list_versions(session, number)}
-    assert len(asked) == 1
+        subjects = [find_job(session, job_id).subject for job_id in asked]
     assert stale == {"team:": "24 new commits", "team:docs": ""}
+    assert subjects == ["team:", "calibration:docs"], "one is learned again, the other's commits calibrate"
+
+
+def test_a_few_commits_calibrate_before_many_make_it_stale(
+    asking: Enqueuer, settings: Settings, small_history: Path
+) -> None:
+    commits = commit_ids(small_history)
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, "shop/till", path=str(small_history)))
+        note_ingested(session, number, commits[0], datetime.now(UTC))
+        versions.add_version(session, made(number, "team:", 1, commit=commits[4]))
+    assert look_after(asking, settings, "base") == [], "four commits are too few"
+    few = settings.model_copy(update={"refresh_commits": 4})
+    (job_id,) = look_after(asking, few, "base")
+    assert look_after(asking, few, "base") == [], "it is already waiting"
+    with asking.database.reading() as session:
+        job = find_job(session, job_id)
+    assert (job.subject, job.payload["refresh"]) == ("calibration:", True)
+    with asking.database.writing() as session:
+        rolled = versions.roll_version(
+            session, number, "team:", before="p1", profile="p1 rolled", artifact="s1", commit=commits[0]
+        )
+        assert rolled is not None and (rolled.version, rolled.commit) == (1, commits[4])
+        assert versions.calibrated_to(rolled) == commits[0]
+        assert versions.roll_version(
+            session, number, "team:", before="another", profile="x", artifact="x", commit=commits[0]
+        ) is None  # fmt: skip
+        asked = find_job(session, job_id)
+        asked.status = JobStatus.DONE
+    assert look_after(asking, few, "base") == [], "they have joined"
 
 
 def test_consent_is_recorded_and_its_withdrawal_ends_the_signature(asking: Enqueuer) -> None:
@@ -211,6 +243,18 @@ def test_forgetting_leaves_no_name_and_no_artifact(asking: Enqueuer, settings: S
     theirs = Contribution("c", "human:ann", NOW, "a.py", "python", ())
     assert "forgotten" in choice.why_not(theirs, AuthorKind.HUMAN)
     assert choice.facts()["n_forgotten"] == 1
+
+
+def test_what_was_read_of_an_adapter_goes_with_it(settings: Settings) -> None:
+    store = ArtifactStore(settings.home)
+    record = store.record(Path("/shop/till"))
+    for kind, adapter in (("edits", "d"), ("author-reads", "d"), ("author-reads", "o")):
+        store.put(kind, f"{kind}-{adapter}", lambda place: write_json(place / "runs.json", [["ann", "run"]]))
+        record.point(f"{kind} of {adapter}", f"{kind}-{adapter}")
+    gone = _take_readings(record, {"d"})
+    assert gone == {("edits", "edits-d"), ("author-reads", "author-reads-d"), ("edit", "run")}
+    assert record.pointer("author-reads of d") is None
+    assert record.pointer("author-reads of o") == "author-reads-o", "another person's"
 
 
 def test_renames_are_followed_and_old_names_still_found(asking: Enqueuer) -> None:

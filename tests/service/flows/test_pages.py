@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from connectors.contribution import Contribution, Hunk
-from service.flows.author_map import map_authors
+from fingerprint.signature import RoutingSignature
+from service.flows.author_map import LEAST_FOR_UMAP, map_authors
 from service.flows.idioms import lone_idioms
 from service.flows.team_page import calibration_points
 from tests.service.reports.pages import people
@@ -36,13 +37,13 @@ def test_an_idiom_is_carried_by_one_author_in_several_commits_and_files() -> Non
 
 
 def test_measured_false_alarms_are_those_of_held_out_commits() -> None:
-    stream = [{"slice": "calibration", "p_value": 0.01}] * 30
-    stream += [{"slice": "held-out", "p_value": p} for p in (0.01, 0.04, 0.2, 0.5)]
-    points = {point.level: point for point in calibration_points(stream)}
+    stream = [{"slice": "calibration", "p_value": 0.01, "n_tokens": 90}] * 30
+    stream += [{"slice": "held-out", "p_value": p, "n_tokens": 90} for p in (0.01, 0.04, 0.2, 0.5)]
+    points = {point.level: point for point in calibration_points(stream, 60)}
     assert [points[level].n_flagged for level in (0.01, 0.05, 0.2, 0.3)] == [1, 2, 3, 3]
     assert points[0.05].n == 4
     assert points[0.05].low == pytest.approx(0.0676, abs=1e-3)  # Clopper-Pearson, 2 of 4
-    assert calibration_points(stream[:30]) == ()
+    assert calibration_points(stream[:30], 60) == ()
 
 
 def test_the_map_puts_alike_authors_near_and_ignores_how_much_they_wrote() -> None:
@@ -58,3 +59,30 @@ def test_the_map_puts_alike_authors_near_and_ignores_how_much_they_wrote() -> No
     assert found.explained == pytest.approx(1.0)
     assert "Principal components" in found.method
     assert map_authors({"a": signatures["a"]}) is None
+
+
+def two_kinds(n: int) -> dict[str, RoutingSignature]:
+    """Authors of two planted habits, each with a little of their own."""
+    rng = np.random.default_rng(1)
+    habits = rng.uniform(0, 1, (2, 20, 4))
+    found = {}
+    for number in range(n):
+        found[f"a{number:02}"] = people.signature()
+        own = habits[number % 2] + rng.normal(0, 0.05, (20, 4))
+        found[f"a{number:02}"].readings["difference_by_route"][:] = own
+    return found
+
+
+@pytest.mark.slow
+def test_with_fifteen_authors_and_the_extra_umap_keeps_two_kinds_apart() -> None:
+    pytest.importorskip("umap", reason="pip install routeprint[maps]")
+    signatures = two_kinds(LEAST_FOR_UMAP + 1)
+    found, again = map_authors(signatures), map_authors(signatures)
+    assert found is not None and found.method.startswith("UMAP")
+    assert found == again, "a map that moves by itself says nothing"
+    place = np.array([[point.x, point.y] for point in found.points])
+    apart = np.linalg.norm(place[:, None] - place[None], axis=-1)
+    is_alike = np.add.outer(range(len(place)), range(len(place))) % 2 == 0
+    assert apart[is_alike].max() < apart[~is_alike].min()
+    fewer = map_authors(dict(list(signatures.items())[: LEAST_FOR_UMAP - 1]))
+    assert fewer is not None and "Principal components" in fewer.method

@@ -1,0 +1,1 @@
+"""How models came to be what they are: recorded trainings, and what is measured along them."""
