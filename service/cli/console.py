@@ -129,17 +129,14 @@ def stages() -> Iterator[Callable[[Stage], None]]:
 
 
 def _speed(stage: Stage) -> str:
+    from service.reports.wording import duration
+
     if stage.is_stored:
         return "found"
     if stage.tokens_per_second is None:
         return ""
-    left = "" if not stage.seconds_left else f", {_duration(stage.seconds_left)} left"
+    left = "" if not stage.seconds_left else f", {duration(stage.seconds_left)} left"
     return f"{stage.tokens_per_second:,.0f} tokens/s{left}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from service.cli.console import HERE, Home, Repo, find_repository, note, setting
 if TYPE_CHECKING:
     from fingerprint.sae.config import SaeConfig
     from service.flows.labelling import Labelled
-    from service.flows.profiled import Profiled
+    from service.flows.opened import OpenedProfile
 
 sae_app = typer.Typer(
     help="The base's dictionary (a sparse autoencoder) and rate shifts.", no_args_is_help=True
@@ -54,6 +54,10 @@ class Layout(StrEnum):
 FormatOption = Annotated[MachineFormat, typer.Option("--format", help="How the answer is written.")]
 PresetOption = Annotated[
     Preset, typer.Option("--preset", help="Dials: tiny for the embedded base, full for a 1.5B base on a GPU.")
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Draw the figure here (.svg or .png; needs matplotlib).", show_default=False),
 ]
 
 
@@ -136,7 +140,6 @@ def shift(
     from service.flows.dictionary import load_dictionary
     from service.flows.labelling import find_labels
     from service.flows.rate_shift import measure_shifts
-    from service.flows.team import find_author
 
     config = RateShiftConfig.full() if preset is Preset.FULL else RateShiftConfig.tiny()
     with stages() as report:
@@ -150,9 +153,7 @@ def shift(
         show(part)
     wanted = ["team"] if team else []
     if author is not None:
-        key = find_author(opened.plan.ingested.authors, author).key
-        opened.author(key)
-        wanted.append(key)
+        wanted.append(opened.author_of(author))
     if wanted and words is None:
         note("`routeprint sae labels` puts words to these numbers.")
     for name in wanted:
@@ -188,7 +189,6 @@ def labels(
     from service.cli.label_tables import render_component, render_page, to_machine
     from service.flows.dictionary import load_dictionary
     from service.flows.labelling import BASE, endpoint_of, label_page_by_model, label_state, page_of
-    from service.flows.team import find_author
 
     endpoint = endpoint_of(settings_for(home)) if language_model else None
     if endpoint is not None:
@@ -198,7 +198,7 @@ def labels(
         dictionary = load_dictionary(opened)
         who = "team" if team else BASE
         if author is not None:
-            who = find_author(opened.plan.ingested.authors, author).key
+            who = opened.author_of(author)
         if latent is not None:
             page = latent // PAGE
         found = (
@@ -225,18 +225,15 @@ def _browse(found: Labelled, who: str, repo: Path, out: Path) -> None:
     import shlex
 
     from service.cli.pages import show_page
-    from service.reports.pages.components import Card, components_page
+    from service.flows.labelling import LATENTS, cards_of
+    from service.reports.pages.components import components_page
 
-    labels, harvest = found.labels, found.harvest
-    components = {one.number: one for one in harvest.components(0, harvest.n_components)}
-    cards = [
-        Card(components[label.component], label, labels.scores.get(label.component))
-        for label in labels.labels
-    ]
     state = [] if who == "base" else ["--team"] if who == "team" else ["--author", who]
     line = ["routeprint", "sae", "labels", "--repo", str(repo), *state, "--browse", str(out)]
-    what = "the dictionary of latents"
-    show_page(components_page(cards, harvest.vocabulary, model=who, what=what, command=shlex.join(line)), out)
+    page = components_page(
+        cards_of(found), found.harvest.vocabulary, model=who, what=LATENTS, command=shlex.join(line)
+    )
+    show_page(page, out)
 
 
 def export(
@@ -265,10 +262,10 @@ def export(
     show(f"{place}\n")
 
 
-def _open(repo: Path, home: Path | None, report: Any) -> Profiled:
-    from service.flows.profiled import open_profiled
+def _open(repo: Path, home: Path | None, report: Any) -> OpenedProfile:
+    from service.flows.opened import open_profile
 
-    return open_profiled(find_repository(repo), settings_for(home), report)
+    return open_profile(find_repository(repo), settings_for(home), report)
 
 
 def _sae_config(preset: Preset, chosen: dict[str, int]) -> SaeConfig:

@@ -118,8 +118,9 @@ def _attribution(found: Evaluation) -> Iterator[Sheet]:
     if found.replication:
         yield Sheet(
             "half A of an author's commits finds half B",
-            ("reading", "authors", "K", "AUROC", "top-1", "ICC(1), median over sites"),
-            tuple((r.reading, r.labels, r.n_authors, _share(r.auroc), _share(r.top1), _share(r.icc))
+            ("reading", "authors", "K", "AUROC", "p", "top-1", "ICC(1), median over sites"),
+            tuple((r.reading, r.labels, r.n_authors, _share(r.auroc), _share(r.p_value), _share(r.top1),
+                   _share(r.icc))
                   for r in found.replication),
         )  # fmt: skip
     if found.contrasts:
@@ -133,9 +134,11 @@ def _detection(found: Evaluation) -> Iterator[Sheet]:
     for against in dict.fromkeys(row.against for row in found.detection):
         yield Sheet(
             f"{against} against the team's later code",
-            ("system", "unit", "team", "theirs", "AUROC", "TPR at 1 % FPR", "at 5 %"),
-            tuple((r.system, r.unit, r.n_team, r.n_strangers, _figure(r.auroc), _share(r.tpr_at_1),
-                   _share(r.tpr_at_5)) for r in found.detection if r.against == against),
+            ("system", "unit", "team", "theirs", "AUROC", "within a doubling of size", "TPR at 1 % FPR",
+             "at 5 %"),
+            tuple((r.system, r.unit, r.n_team, r.n_strangers, _figure(r.auroc),
+                   "" if r.matched is None else _figure(r.matched), _share(r.tpr_at_1), _share(r.tpr_at_5))
+                  for r in found.detection if r.against == against),
         )  # fmt: skip
     if found.flagged:
         yield Sheet(

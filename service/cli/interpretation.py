@@ -1,4 +1,4 @@
-"""Commands that look inside a profile's models: decompose train, edit, alive; attribute."""
+"""Commands that look inside a profile's models: decompose train, edit, alive; attribute; reproduce-seed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from service.cli.console import HERE, Home, Repo, find_repository, settings_for, show, stages
+from service.cli.dictionary import Preset
 from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 from service.cli.profiles import Format, FormatOption
 
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Preset(StrEnum):
-    """Dials of a decomposition."""
-
-    TINY = "tiny"
-    FULL = "full"
-
-
 class Nodes(StrEnum):
     """What the nodes of a graph are."""
 
@@ -43,6 +37,14 @@ PresetOption = Annotated[Preset, typer.Option("--preset", help="Dials: the embed
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps instead of the preset's.")]
 Rows = Annotated[int | None, typer.Option(min=1, help="Rows of a batch instead of the preset's.")]
 RowTokens = Annotated[int | None, typer.Option(min=8, help="Longest row instead of the preset's.")]
+Sparsity = Annotated[
+    list[float] | None,
+    typer.Option("--sparsity", help="Sparsity coefficient; given several times, the sparsest that recovers."),
+]
+Width = Annotated[
+    int | None,
+    typer.Option("--gate-width", min=1, help="Width of the gating network instead of the preset's."),
+]
 Seed = Annotated[int, typer.Option(help="Start, sources, subsets.")]
 AuthorOption = Annotated[
     str | None, typer.Option("--author", help="This author's adapter; default: the team's.")
@@ -60,6 +62,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the commands."""
     app.add_typer(decompose)
     app.command()(attribute)
+    app.command("reproduce-seed")(reproduce)
 
 
 @decompose.command("train")
@@ -78,6 +81,8 @@ def train_dictionary(
     steps: Steps = None,
     rows: Rows = None,
     row_tokens: RowTokens = None,
+    gate_width: Width = None,
+    coefficients: Sparsity = None,
     seed: Seed = 0,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -85,11 +90,13 @@ def train_dictionary(
     from service.flows import decomposition
     from service.reports.decomposition import dictionary_page
 
-    config = _config(preset, steps, rows, row_tokens, seed)
+    config = _config(preset, steps=steps, rows=rows, row_tokens=row_tokens, gate_width=gate_width, seed=seed)
     found = _run(
         repo,
         home,
-        lambda opened: decomposition.train_dictionary(opened, layers or (), matrices or (), config),
+        lambda opened: decomposition.train_dictionary(
+            opened, layers or (), matrices or (), config, coefficients or ()
+        ),
     )
     _show(found, dictionary_page(found), form)
 
@@ -103,12 +110,8 @@ def decompose_edit(
     steps: Steps = None,
     rows: Rows = None,
     row_tokens: RowTokens = None,
-    coefficients: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--sparsity", help="Sparsity coefficient; given several times, the sparsest that recovers."
-        ),
-    ] = None,
+    gate_width: Width = None,
+    coefficients: Sparsity = None,
     seed: Seed = 0,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -116,7 +119,7 @@ def decompose_edit(
     from service.flows import decomposition
     from service.reports.decomposition import edit_page
 
-    config = _config(preset, steps, rows, row_tokens, seed)
+    config = _config(preset, steps=steps, rows=rows, row_tokens=row_tokens, gate_width=gate_width, seed=seed)
     found = _run(
         repo, home, lambda opened: decomposition.decompose_adapter(opened, author, config, coefficients or ())
     )
@@ -199,6 +202,28 @@ def attribute(
     _show(found, attribution_page(found), Format(form.value))
 
 
+def reproduce(
+    repo: Repo = HERE,
+    home: Home = None,
+    base: Annotated[str, typer.Option("--base", help="Base model.")] = "Qwen/Qwen2.5-Coder-1.5B",
+    revision: Annotated[str | None, typer.Option("--revision", help="Commit of a hub base.")] = None,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Run the cases that the idea came from: what a team's code does to `pub use crate::`, asked in 24 ways.
+
+    Learns the repository's code on the base (as `profile` does, stored like it) and asks base, adapter and
+    null adapter. The default base wants a GPU and a hub; where there is none the answer is UNRUN, and why.
+    """
+    from fingerprint.config import ProfileConfig
+    from service.flows.seed import reproduce_seed
+    from service.reports.seed import seed_page
+
+    settings, repository = settings_for(home), find_repository(repo)
+    with stages() as told:
+        found = reproduce_seed(repository, settings, ProfileConfig(base=base, revision=revision), told)
+    _show(found, seed_page(found), form)
+
+
 def _run(repo: Path, home: Path | None, work: Callable[[OpenedProfile], T]) -> T:
     """Open the profile and work on it, with progress."""
     from service.flows.opened import open_profile
@@ -208,14 +233,11 @@ def _run(repo: Path, home: Path | None, work: Callable[[OpenedProfile], T]) -> T
         return work(open_profile(repository, settings, told))
 
 
-def _config(
-    preset: Preset, steps: int | None, rows: int | None, row_tokens: int | None, seed: int
-) -> VpdConfig:
+def _config(preset: Preset, **changes: int | None) -> VpdConfig:
     """The preset's dials, with what the command says."""
     from fingerprint.vpd.config import VpdConfig
 
     config = VpdConfig.tiny() if preset is Preset.TINY else VpdConfig.full()
-    changes = {"steps": steps, "rows": rows, "row_tokens": row_tokens, "seed": seed}
     return config.model_copy(update={name: value for name, value in changes.items() if value is not None})
 
 

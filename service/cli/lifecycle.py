@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,11 @@ from service.cli.work import asking_on
 from service.db.states import ConsentState
 
 if TYPE_CHECKING:
-    from service.db.tables import Signature
+    from collections.abc import Iterator
+
+    from service.db.session import Session
+    from service.db.tables import Author, Signature
+    from service.enqueue import Enqueuer
 
 signatures = typer.Typer(help="Versions of a repository's signatures.", no_args_is_help=True)
 teams = typer.Typer(help="Teams within one repository, by paths.", no_args_is_help=True)
@@ -22,6 +27,32 @@ Scope = Annotated[
 ]
 Person = Annotated[str, typer.Argument(help="The person's key, as `routeprint authors` shows it.")]
 By = Annotated[str, typer.Option("--by", help="Who says so, for the record.")]
+
+
+@contextmanager
+def _rows_of(repo: Path, home: Home) -> Iterator[tuple[Session, int]]:
+    """A transaction, and the number of a repository that is registered."""
+    from service.db.queries.repositories import find_repository as find_row
+    from service.db.queries.repositories import number_of
+
+    with asking_on(home) as asking, asking.database.writing() as session:
+        yield session, number_of(find_row(session, str(find_repository(repo))))
+
+
+def _keep_person(asking: Enqueuer, repo: Path, home: Home, person: str) -> tuple[Author, int]:
+    """The row of a person of an ingested repository, and the repository's number; made if there are none."""
+    from service.db.queries.people import keep_author
+    from service.db.queries.repositories import keep_repository, number_of
+    from service.flows.ingest import load_ingested
+    from service.flows.team import find_author
+
+    place = find_repository(repo)
+    author = find_author(load_ingested(place, settings_for(home)).authors, person)
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, str(place), path=str(place)))
+        row = keep_author(session, number, author.key, name=author.name, kind=author.kind, tier=author.tier)
+        session.expunge(row)
+    return row, number
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,18 +68,17 @@ def list_teams(repo: Repo = HERE, home: Home = None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from service.db.queries.repositories import find_repository as find_row
-    from service.db.queries.repositories import list_teams as read_teams
+    from service.db.queries.repositories import list_teams as list_teams_of
     from service.reports.escape import visible
 
-    with asking_on(home) as asking, asking.database.reading() as session:
-        rows = read_teams(session, find_row(session, str(find_repository(repo))).id or 0)
+    with _rows_of(repo, home) as (session, number):
+        rows = [(row.name, list(row.paths), row.with_agents) for row in list_teams_of(session, number)]
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="dim")
     for heading in ("team", "paths", "agents"):
         table.add_column(heading)
-    for row in rows:
-        paths = Text(visible(", ".join(row.paths) or "the whole repository"))
-        table.add_row(Text(visible(row.name or "-")), paths, "enrolled" if row.with_agents else "left out")
+    for name, patterns, with_agents in rows:
+        paths = Text(visible(", ".join(patterns) or "the whole repository"))
+        table.add_row(Text(visible(name or "-")), paths, "enrolled" if with_agents else "left out")
     show(table)
 
 
@@ -66,11 +96,9 @@ def keep_team(
 ) -> None:
     """Add a team, or give it other paths. `routeprint jobs ask profile --team NAME` learns its signature."""
     from service.db.queries.people import audit
-    from service.db.queries.repositories import find_repository as find_row
     from service.db.queries.repositories import keep_team as keep
 
-    with asking_on(home) as asking, asking.database.writing() as session:
-        number = find_row(session, str(find_repository(repo))).id or 0
+    with _rows_of(repo, home) as (session, number):
         keep(session, number, name, paths, with_agents=with_agents)
         audit(session, by, "keep team", f"{name} of repository {number}", {"paths": paths})
     show(f"{name} is whoever writes {', '.join(paths)}\n")
@@ -82,12 +110,10 @@ def list_(repo: Repo = HERE, home: Home = None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from service.db.queries.repositories import find_repository as find_row
     from service.db.queries.signatures import current_version, list_versions
     from service.reports.escape import visible
 
-    with asking_on(home) as asking, asking.database.reading() as session:
-        number = find_row(session, str(find_repository(repo))).id or 0
+    with _rows_of(repo, home) as (session, number):
         rows = list_versions(session, number)
         used = {scope: current_version(session, number, scope) for scope in {row.scope for row in rows}}
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="dim")
@@ -122,10 +148,8 @@ def pin(
     """Keep scoring with one version, whatever is learned later."""
     from service.db.queries import signatures as rows
     from service.db.queries.people import audit
-    from service.db.queries.repositories import find_repository as find_row
 
-    with asking_on(home) as asking, asking.database.writing() as session:
-        number = find_row(session, str(find_repository(repo))).id or 0
+    with _rows_of(repo, home) as (session, number):
         if version:
             rows.pin(session, number, scope, version)
         else:
@@ -151,11 +175,9 @@ def rollback(
 ) -> None:
     """Withdraw the version in use; the one before it is used. Verdicts made with it keep its name."""
     from service.db.queries.people import audit
-    from service.db.queries.repositories import find_repository as find_row
     from service.db.queries.signatures import roll_back
 
-    with asking_on(home) as asking, asking.database.writing() as session:
-        number = find_row(session, str(find_repository(repo))).id or 0
+    with _rows_of(repo, home) as (session, number):
         present = roll_back(session, number, scope, reason)
         audit(session, by, "roll back", f"{scope} of repository {number}", {"reason": reason})
     show(f"{scope} is scored with version {present.version}\n")
@@ -172,12 +194,10 @@ def export(
     """Write a team's signature into one file, with all that scoring needs and nobody's own adapter."""
     from service import ServiceError
     from service.artifacts import ArtifactStore
-    from service.db.queries.repositories import find_repository as find_row
     from service.db.queries.signatures import current_version, require_version
     from service.flows.transfer import export_signature
 
-    with asking_on(home) as asking, asking.database.reading() as session:
-        number = find_row(session, str(find_repository(repo))).id or 0
+    with _rows_of(repo, home) as (session, number):
         row = current_version(session, number, scope)
         row = require_version(session, number, scope, version) if version else row
     if row is None:
@@ -220,18 +240,13 @@ def consent(
     home: Home = None,
 ) -> None:
     """Record whether a person agrees to a signature of their own; without a record there is none."""
-    from service.db.queries.people import keep_author, record_consent
-    from service.db.queries.repositories import keep_repository, number_of
-    from service.flows.ingest import load_ingested
-    from service.flows.team import find_author
+    from service.db.queries.people import find_author, record_consent
 
-    place, settings = find_repository(repo), settings_for(home)
-    author = find_author(load_ingested(place, settings).authors, person)
-    with asking_on(home) as asking, asking.database.writing() as session:
-        number = number_of(keep_repository(session, str(place), path=str(place)))
-        row = keep_author(session, number, author.key, name=author.name, kind=author.kind, tier=author.tier)
-        record_consent(session, row, state, by, how)
-    show(f"{author.key}: consent {state}\n")
+    with asking_on(home) as asking:
+        row, number = _keep_person(asking, repo, home, person)
+        with asking.database.writing() as session:
+            record_consent(session, find_author(session, number, row.key), state, by, how)
+    show(f"{row.key}: consent {state}\n")
 
 
 @people.command("forget")
@@ -242,17 +257,9 @@ def forget(
     home: Home = None,
 ) -> None:
     """Delete what is kept of a person and learn the team again without them; it cannot be undone."""
-    from service.db.queries.people import keep_author
-    from service.db.queries.repositories import keep_repository, number_of
-    from service.flows.ingest import load_ingested
-    from service.flows.lifecycle import forget_person
-    from service.flows.team import find_author
+    from service.flows.forgetting import forget_person
 
-    place, settings = find_repository(repo), settings_for(home)
-    author = find_author(load_ingested(place, settings).authors, person)
     with asking_on(home) as asking:
-        with asking.database.writing() as session:
-            number = number_of(keep_repository(session, str(place), path=str(place)))
-            keep_author(session, number, author.key, name=author.name, kind=author.kind, tier=author.tier)
-        n_deleted = forget_person(asking, settings, number, author.key, by)
+        row, number = _keep_person(asking, repo, home, person)
+        n_deleted = forget_person(asking, settings_for(home), number, row.key, by)
     show(f"forgotten; {n_deleted} artifacts deleted, and the team will be learned again\n")

@@ -15,6 +15,7 @@ from service import ServiceError
 from service.cli import (
     config,
     demo,
+    develop,
     dictionary,
     evaluation,
     github,
@@ -44,7 +45,9 @@ for commands in (
     reviews,
     dictionary,
     interpretation,
+    develop,
     pairs,
+    develop,
     serving,
     work,
     lifecycle,
@@ -52,6 +55,7 @@ for commands in (
     github,
     config,
     demo,
+    develop,
     evaluation,
 ):
     commands.add_to(app)

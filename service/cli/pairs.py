@@ -1,4 +1,4 @@
-"""``routeprint pairs``: near-identical hunks of two authors, and whether it matters whose they are."""
+"""``routeprint pairs`` and ``halves``: does it matter whose code an adapter was trained on?"""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
     app.command()(pairs)
+    app.command()(halves)
 
 
 def pairs(
@@ -39,17 +40,55 @@ def pairs(
     Hunks are matched after masking names, literals and comments. Pairs of one author, earlier and later, and
     adapters of shuffled authors are the controls.
     """
+    from service.flows.opened import open_profile
     from service.flows.pairs import compare_pairs
-    from service.flows.profiled import open_profiled
 
     with stages() as report:
-        opened = open_profiled(find_repository(repo), settings_for(home), report)
+        opened = open_profile(find_repository(repo), settings_for(home), report)
         found = compare_pairs(opened, least_likeness=likeness, most=most, seed=seed)
     if form is MachineFormat.JSON:
         show(json.dumps(asdict(found), indent=2, ensure_ascii=False) + "\n")
         return
     for part in _render(found, examples):
         show(part)
+
+
+def halves(
+    repo: Repo = HERE,
+    home: Home = None,
+    tokens: Annotated[
+        int, typer.Option(min=1, help="Scored tokens of the team's unread code, about.")
+    ] = 3_000,
+    form: FormatOption = MachineFormat.TEXT,
+) -> None:
+    """Test whether each read of an author comes back from other code of theirs.
+
+    Every author's training commits are dealt into two halves, which train an adapter each; half A must find
+    half B among all authors' halves. p deals the halves to other authors.
+    """
+    from rich.text import Text
+
+    from service.flows.halves import replicate_reads
+    from service.flows.opened import open_profile
+    from service.reports.sheet import Sheet
+
+    with stages() as report:
+        opened = open_profile(find_repository(repo), settings_for(home), report)
+        found = replicate_reads(opened, n_tokens=tokens)
+    if form is MachineFormat.JSON:
+        show(json.dumps([row.model_dump(mode="json") for row in found], indent=2) + "\n")
+        return
+    rows = tuple(
+        (r.reading, r.n_authors, f"{r.auroc:.3f}", "-" if r.p_value is None else f"{r.p_value:.4f}",
+         f"{r.top1:.3f}")
+        for r in found
+    )  # fmt: skip
+    title = "half A of an author's commits finds half B"
+    show(Sheet(title, ("reading", "authors", "AUROC", "p", "top-1"), rows).to_table())
+    note = (
+        "AUROC .5 and top-1 of 1 / authors are chance. Edits are not read: each half would want its own run."
+    )
+    show(Text(note, style="dim"))
 
 
 def _render(found: PairsReport, n_examples: int) -> Iterator[RenderableType]:

@@ -1,4 +1,4 @@
-"""Commands about a team's profile: profile, report, shift."""
+"""Commands about a team's profile: profile, refresh, report, shift."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How the answer i
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (profile, report, shift):
+    for command in (profile, refresh, report, shift):
         app.command()(command)
 
 
@@ -95,6 +95,34 @@ def profile(
     with stages() as told:
         summary = run(repository, settings, config, choice=choice, report=told)
     show(render(summary))
+
+
+def refresh(repo: Repo = HERE, home: Home = None) -> None:
+    """Let what was merged since calibrate the signature: seconds a commit, nothing is trained.
+
+    A team changes, and p-values that are calibrated on its past flag its present. New commits are judged
+    first, then take the place of the oldest ones. After many commits, profile again.
+    """
+    from service.flows.ingest import ingest
+    from service.flows.refresh import refresh as run
+    from service.reports.wording import percent, plural
+
+    settings, repository = settings_for(home), find_repository(repo)
+    with commits() as progress:
+        ingest(repository, settings, progress)
+    with stages() as told:
+        found = run(repository, settings, told)
+    judged = next(share for share in found.realised if share["level"] == found.alarm_level)
+    show(
+        f"{plural(found.n_commits, 'commit')} since; {found.n_taken_in} large enough to calibrate. "
+        f"{plural(found.n_calibration, 'commit')} now behind a p-value.\n"
+    )
+    if judged["n"]:
+        show(
+            f"Of {plural(judged['n'], 'commit')} judged before they calibrated, {percent(judged['share'])} "
+            f"were flagged at {found.alarm_level:g} ({percent(judged['low'])} to "
+            f"{percent(judged['high'])}).\n"
+        )
 
 
 def _config(

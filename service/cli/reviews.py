@@ -61,6 +61,14 @@ def score(
 
 
 def explain(
+    author: Annotated[
+        str | None,
+        typer.Argument(
+            help="An author (key, name or address) instead of a diff: every read of theirs, and where the "
+            "reads agree.",
+            show_default=False,
+        ),
+    ] = None,
     repo: Repo = HERE,
     home: Home = None,
     diff: Diff = None,
@@ -71,8 +79,15 @@ def explain(
     fail_on: Fail = None,
     hunks: Hunks = 5,
 ) -> None:
-    """Score a diff and show the expert view: sites, completeness, context shares, provenance."""
+    """Show the expert view: of a diff, sites, completeness, context shares; of an author, every read.
+
+    A diff is scored first. An author's routes, spectrum, latents, alive sets, edits and attribution stand
+    beside null adapters; what was not read yet is named with the command that reads it.
+    """
     asked = _Asked(repo, home, diff, range_, staged)
+    if author is not None:
+        _explain_author(asked, author, form, out, fail_on)
+        return
     report = _answer(asked, form, out, hunks, is_expert=True)
     _end(report, fail_on)
 
@@ -114,6 +129,35 @@ def backtest(
     _remember(home, settings, profile.digest, found, profile.config.drift.alarm_level)
 
 
+def _explain_author(
+    asked: _Asked, author: str, form: PageFormat, out: Path | None, fail_on: list[FailOn] | None
+) -> None:
+    """Every read of one author.
+
+    Raises:
+        ServiceError: a diff is named too, or a form that an author's reads have not.
+    """
+    from service import ServiceError
+    from service.cli.console import stages
+    from service.flows.author_reads import explain_author
+    from service.flows.opened import open_profile
+    from service.reports.author_reads import reads_page
+    from service.reports.page import render, render_markdown
+
+    if asked.is_named or fail_on:
+        raise ServiceError("explain an author or a diff, not both: --diff, --range, --staged and --fail-on")
+    if form is PageFormat.HTML or out is not None:
+        raise ServiceError(f"an author's page is another command: routeprint report --author {author}")
+    with stages() as told:
+        opened = open_profile(find_repository(asked.repo), settings_for(asked.home), told)
+        found = explain_author(opened, author)
+    if form is PageFormat.JSON:
+        show(found.model_dump_json(indent=2) + "\n")
+    else:
+        page = reads_page(found)
+        show(render_markdown(page) if form is PageFormat.MARKDOWN else render(page))
+
+
 def _remember(
     home: Path | None, settings: Settings, profile: str, found: Backtest, alarm_level: float
 ) -> None:
@@ -140,6 +184,11 @@ class _Asked:
     diff: str | None
     range_: str | None
     staged: bool
+
+    @property
+    def is_named(self) -> bool:
+        """Whether any option names a diff."""
+        return self.diff is not None or self.range_ is not None or self.staged
 
     @property
     def subject(self) -> str:

@@ -138,13 +138,17 @@ def _assemble(
     """What the endpoints work with."""
     from service.api.limits import Buckets
     from service.api.parts import Parts
+    from service.artifacts import ArtifactStore
     from service.enqueue import Enqueuer
+    from service.flows.forgetting import forget_person
 
     enqueuer = Enqueuer.of(database)
     return Parts(
         database, settings.max_diff_bytes, scoring, list(repositories),
         intake=_find_intake(settings, enqueuer), cancel=enqueuer.cancel, needs_tokens=settings.api_tokens,
         buckets=Buckets(settings.api_requests_per_minute, settings.api_burst),
+        store=ArtifactStore(settings.home), public_url=settings.public_url,
+        forget=lambda repository, key, by: forget_person(enqueuer, settings, repository, key, by),
     )  # fmt: skip
 
 
