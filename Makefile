@@ -2,6 +2,7 @@
 # make test | test-slow            quick tests | what takes minutes
 # make check                       format, lint, types, imports
 # make bench [REPO=path]           speed of ingest, of a review, of training and of the scan, measured here
+# make bench-gpu                   the stages of the reads on a CUDA device; skipped, and said so, without one
 # make docs                        write the generated command reference and API description again
 # make lock                        resolve every version anew into requirements.lock
 # make refresh-github-contract     take the tests' share of GitHub's published schemas again (needs npm)
@@ -23,7 +24,7 @@ export MKL_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench docs lock refresh-github-contract clean
+.PHONY: help demo test test-slow check format bench bench-gpu docs lock refresh-github-contract clean
 
 help:
 	@sed -n '/^# /s/^# //p; /^$$/q' Makefile
@@ -68,6 +69,10 @@ bench: $(VENV)/.installed
 	$(BIN)/python -m tests.bench.training "$(or $(REPO),.)"
 	$(BIN)/python -m tests.bench.scan "$(or $(REPO),.)"
 	$(BIN)/python -m tests.bench.queue
+
+# Needs a CUDA device; without one every line says so.
+bench-gpu: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/gpu -m gpu -s
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m service.cli.reference

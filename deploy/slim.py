@@ -15,8 +15,9 @@ from packaging.utils import canonicalize_name
 HERE = Path(__file__).resolve().parent
 PLACE, LOCK = HERE / "requirements-api.txt", HERE.parent / "requirements.lock"
 ROOTS = (
-    "alembic", "dbos", "fastapi", "jaxtyping", "numpy", "prometheus-client", "psycopg[binary]", "pydantic",
-    "pydantic-settings", "PyGithub", "PyYAML", "rich", "sqlmodel", "structlog", "typer", "uvicorn",
+    "alembic", "dbos", "fastapi", "jaxtyping", "Jinja2", "numpy", "prometheus-client", "psycopg[binary]",
+    "pydantic", "pydantic-settings", "PyGithub", "Pygments", "PyYAML", "rich", "safetensors", "sqlmodel",
+    "structlog", "typer", "uvicorn",
 )  # fmt: skip
 """What ``routeprint serve --api-only`` and ``routeprint tokens`` import by themselves."""
 

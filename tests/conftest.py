@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
-def make_tiny_base(directory: Path, text: str) -> Path:
-    """Write a randomly initialised 2-layer Qwen2 (hidden 32), and 300 byte-level tokens merged on a text."""
+def make_tiny_base(directory: Path, text: str, *, vocabulary: int = 300, **changes: Any) -> Path:
+    """Write a randomly initialised Qwen2 and byte-level tokens merged on a text.
+
+    Args:
+        vocabulary: tokens. changes: of the model's dials: two layers of width 32.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -57,7 +62,7 @@ def make_tiny_base(directory: Path, text: str) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=300,
+        vocab_size=vocabulary,
         special_tokens=["<|endoftext|>"],
         show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -65,20 +70,12 @@ def make_tiny_base(directory: Path, text: str) -> Path:
     tokenizer.train_from_iterator([text] * 4, trainer)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(directory)
     torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=300,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=0,
-        initializer_range=0.1,
-    )
-    Qwen2ForCausalLM(config).save_pretrained(directory)
+    dials = {
+        "vocab_size": vocabulary, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512,
+        "tie_word_embeddings": True, "bos_token_id": None, "eos_token_id": 0, "initializer_range": 0.1,
+    }  # fmt: skip
+    Qwen2ForCausalLM(Qwen2Config(**dials | changes)).save_pretrained(directory)
     return directory
 
 

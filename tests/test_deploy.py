@@ -37,7 +37,8 @@ import uvicorn
 from service.cli import serving
 def look(app, **how):
     assert {"/webhooks/github", "/v1/reviews"} <= set(app.openapi()["paths"]), "the whole API is there"
-    assert not {"torch", "transformers", "sklearn", "git"} & sys.modules.keys()
+    assert app.state.parts.store and "service.api.own_pages" in sys.modules, "and the pages"
+    assert not {"torch", "transformers", "sklearn", "scipy", "git"} & sys.modules.keys()
     print("served", how["host"])
 uvicorn.run = look
 from service.cli.main import app

@@ -23,14 +23,17 @@ TORCH_CONTRACT = "no torch outside the fingerprint verbs, directly or through an
 TORCH_USING = {
     "fingerprint.adapters",
     "fingerprint.attribution",
+    "fingerprint.development",
     "fingerprint.drift",
     "fingerprint.evaluation",
     "fingerprint.harvest",
     "fingerprint.lm",
+    "fingerprint.readings",
     "fingerprint.routing",
     "fingerprint.sae",
     "fingerprint.starter",
     "fingerprint.vpd",
+    "fingerprint.weights",
     "service.cli",
     "service.flows",
     "service.jobs",
@@ -245,9 +248,9 @@ def test_command_lines_in_documents_name_real_commands_and_options():
 
     from service.cli.main import app
 
-    wrong = []
+    wrong, root = [], get_command(app)
     for document, line in command_lines():
-        command, words = get_command(app), line.split()[1:]
+        command, words = root, line.split()[1:]
         while words and words[0] in getattr(command, "commands", {}):
             command = getattr(command, "commands", {})[words.pop(0)]
         options = {o for p in command.params for o in [*p.opts, *p.secondary_opts]}

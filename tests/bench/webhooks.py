@@ -43,6 +43,7 @@ from service.db.queries.reviews import ReviewQuestion
 from service.db.session import Database, connect
 from service.db.tables import Delivery, Job, Review
 from service.enqueue import Enqueuer, Queue, prepare_engine
+from service.flows.history_rows import HistoryRead
 from service.jobs.tree import ANSWERING_NICENESS
 from service.jobs.work import Learned, Published, PullNow, ReviewPorts, ReviewTask, Work
 from service.jobs.worker import run_worker
@@ -146,7 +147,7 @@ def work(settings: Settings, plan: Plan, ran: Path) -> None:
         read_pull=lambda task: PullNow(task.head_sha, task.base_sha), read_diff=lambda _: "+x = 1\n",
         score=score, publish=lambda *_: Published(None, "neutral"), withdraw=lambda *_: None,
     )  # fmt: skip
-    none = Work(ports, lambda *_: "", lambda *_: Learned("", "", "", "", "", 0), act=act)
+    none = Work(ports, lambda *_: HistoryRead(""), lambda *_: Learned("", "", "", "", "", 0), act=act)
     run_worker(settings, [Queue.DELIVERY, Queue.REVIEW], none)
 
 
