@@ -15,7 +15,6 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import minimize
-from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
@@ -94,28 +93,53 @@ def fit_conditional(
             part weighs the same.
         penalty: ridge strength on every weight but the first, which stands for the plain sum.
     """
-
-    def objective(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        ridge = penalty * theta
-        ridge[0] = 0.0
-        found = [conditional_loss(theta, *part) for part in parts]
-        value = float(np.mean([loss for loss, _ in found])) + float(ridge @ theta) / 2
-        return value, np.mean([gradient for _, gradient in found], axis=0) + ridge
-
+    prepared = [_Part.of(*part) for part in parts]
     start = np.zeros(parts[0][0].shape[2])
-    return np.asarray(minimize(objective, start, jac=True, method="L-BFGS-B").x)
+    return np.asarray(minimize(_objective, start, (prepared, penalty), jac=True, method="L-BFGS-B").x)
 
 
 def conditional_loss(
     theta: np.ndarray, features: Float[np.ndarray, "n k p"], labels: Labels
 ) -> tuple[float, Float[np.ndarray, " p"]]:
     """Mean cross-entropy, every author present weighing the same, and its gradient."""
-    rows, weight = np.arange(len(labels)), _balanced(labels)
-    log_p = log_softmax(features @ theta, axis=1)
-    error = np.exp(log_p)
-    error[rows, labels] -= 1
-    gradient = np.einsum("n,nk,nkp->p", weight, error, features)
-    return float(-(weight * log_p[rows, labels]).sum()), gradient
+    return _Part.of(features, labels).loss(theta)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Part:
+    """Rows with what does not depend on the weights made once."""
+
+    features: np.ndarray
+    flat: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray
+    rows: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray, labels: Labels) -> _Part:
+        flat = features.reshape(-1, features.shape[2])
+        return cls(features, flat, labels, _balanced(labels), np.arange(len(labels)))
+
+    def loss(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """``conditional_loss``."""
+        logits = self.features @ theta
+        logits -= logits.max(axis=1, keepdims=True)
+        error = np.exp(logits)
+        total = error.sum(axis=1, keepdims=True)
+        value = -float(self.weight @ (logits[self.rows, self.labels] - np.log(total[:, 0])))
+        error /= total
+        error[self.rows, self.labels] -= 1
+        error *= self.weight[:, None]
+        return value, error.ravel() @ self.flat
+
+
+def _objective(theta: np.ndarray, parts: Sequence[_Part], penalty: float) -> tuple[float, np.ndarray]:
+    """Mean loss of the parts and the ridge, with the gradient."""
+    ridge = penalty * theta
+    ridge[0] = 0.0
+    found = [part.loss(theta) for part in parts]
+    value = sum(loss for loss, _ in found) / len(found) + float(ridge @ theta) / 2
+    return value, np.sum([gradient for _, gradient in found], axis=0) / len(found) + ridge
 
 
 def _with_sum(centred: Contributions, spread: np.ndarray) -> Float[np.ndarray, "n k p"]:
