@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from fingerprint.config import AdapterConfig, DriftConfig, ProfileConfig
+from service.flows.opened import OpenedProfile, open_profile
 from service.settings import Settings
 
 N_COMMITS = 120
@@ -97,6 +98,12 @@ def profiled_home(tmp_path_factory: pytest.TempPathFactory, profiled_once: Setti
     home = tmp_path_factory.mktemp("home") / "home"
     shutil.copytree(profiled_once.home, home)
     return profiled_once.model_copy(update={"home": home})
+
+
+@pytest.fixture(scope="module")
+def opened(small_repository: Path, profiled_home: Settings) -> OpenedProfile:
+    """The module's own profile."""
+    return open_profile(small_repository, profiled_home)
 
 
 @dataclass(frozen=True)

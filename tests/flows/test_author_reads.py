@@ -19,7 +19,7 @@ from service.flows.decomposition import train_dictionary as train_components
 from service.flows.dictionary import load_dictionary
 from service.flows.dictionary import train_dictionary as train_latents
 from service.flows.halves import NGRAMS, replicate_reads
-from service.flows.opened import OpenedProfile, open_profile
+from service.flows.opened import OpenedProfile
 from service.flows.rate_shift import measure_shifts
 from service.flows.signatures import load_routing_signature
 from service.reports.pages.author import author_page
@@ -33,11 +33,6 @@ BRIEF = VpdConfig.tiny().model_copy(
     update={"steps": 2, "rows": 32, "row_tokens": 64, "gate_width": 16, "pgd_steps": (0,)}
 )
 ANN = "human:ann-other"
-
-
-@pytest.fixture(scope="module")
-def opened(small_repository: Path, profiled_home: Settings) -> OpenedProfile:
-    return open_profile(small_repository, profiled_home)
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,8 @@ from fingerprint.development.pairs.task import load_bank
 from fingerprint.lm.load import load_base
 from service.flows.development.influence import KIND, author_influence, base_influence
 from service.flows.development.pairs import StoredPairs, remembered, store_pairs
-from service.flows.opened import OpenedProfile, open_profile
+from service.flows.opened import OpenedProfile
 from service.flows.training import Stage
-from service.settings import Settings
 from tests.fingerprint.development.test_samples import few_pairs
 from tests.flows.conftest import Command
 
@@ -86,11 +85,6 @@ def test_a_base_is_read_checkpoint_by_checkpoint_and_resumed(tiny_base_dir: Path
     assert not list((tmp_path / "checkpoints").iterdir())
     found.write_matrices(tmp_path / "m.npz")
     assert json.loads(json.dumps(found.to_json()))["form"] == "pairs"
-
-
-@pytest.fixture(scope="module")
-def opened(small_repository: Path, profiled_home: Settings) -> OpenedProfile:
-    return open_profile(small_repository, profiled_home)
 
 
 def test_an_authors_commits_are_read_along_the_training(opened: OpenedProfile):

@@ -15,7 +15,7 @@ from fingerprint.development.checkpoints import folder_series
 from fingerprint.development.config import SamplerConfig
 from service.flows.development.learning import Learned, LearningPlan, measure_adapter, measure_base
 from service.flows.development.record import Recording, record_author
-from service.flows.opened import OpenedProfile, open_profile
+from service.flows.opened import OpenedProfile
 from service.flows.training import Stage
 from service.settings import Settings
 from tests.flows.conftest import Command
@@ -62,11 +62,6 @@ def test_a_folder_of_bases_is_measured_once_and_resumes(bases: Path, tmp_path: P
         folder_series(bases), settings_in(tmp_path), replace(PLAN, n_checkpoints=2), lambda _: None
     )
     assert [point.step for point in other.points] == [0, 9] and other.digest != found.digest
-
-
-@pytest.fixture(scope="module")
-def opened(small_repository: Path, profiled_home: Settings) -> OpenedProfile:
-    return open_profile(small_repository, profiled_home)
 
 
 @pytest.fixture(scope="module")

@@ -17,17 +17,11 @@ from service.flows.development.record import (
     load_recording,
     record_author,
 )
-from service.flows.opened import OpenedProfile, open_profile
+from service.flows.opened import OpenedProfile
 from service.flows.training import Stage
-from service.settings import Settings
 from tests.flows.conftest import Command
 
 ANN = "human:ann-other"
-
-
-@pytest.fixture(scope="module")
-def opened(small_repository: Path, profiled_home: Settings) -> OpenedProfile:
-    return open_profile(small_repository, profiled_home)
 
 
 @pytest.fixture(scope="module")

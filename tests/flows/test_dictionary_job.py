@@ -20,7 +20,7 @@ from service.flows.dictionary import (
 )
 from service.flows.kept_pages import find_components
 from service.flows.labelling import label_state
-from service.flows.opened import OpenedProfile, open_profile
+from service.flows.opened import OpenedProfile
 from service.flows.rate_shift import measure_shifts
 from service.flows.training import Stage
 from service.settings import Settings
@@ -28,11 +28,6 @@ from tests.fingerprint.sae.planted import TINY
 from tests.flows.conftest import Command
 
 SHIFT = RateShiftConfig(n_flips=999, n_draws=50)
-
-
-@pytest.fixture(scope="module")
-def opened(small_repository: Path, profiled_home: Settings) -> OpenedProfile:
-    return open_profile(small_repository, profiled_home)
 
 
 @pytest.fixture(scope="module")

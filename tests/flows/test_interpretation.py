@@ -12,7 +12,6 @@ import pytest
 from fingerprint.attribution.config import AttributionConfig
 from fingerprint.attribution.prompts import Prompt
 from fingerprint.attribution.report import AttributionBundle
-from fingerprint.config import ProfileConfig
 from fingerprint.vpd.config import AliveSetConfig, VpdConfig
 from fingerprint.vpd.report import AliveSetDiff, EditReport, SpanReport
 from service.cli.main import main
@@ -25,34 +24,21 @@ from service.flows.decomposition import (
     load_dictionary,
     train_dictionary,
 )
-from service.flows.ingest import ingest
 from service.flows.kept_pages import find_graph
 from service.flows.opened import OpenedProfile, open_profile
-from service.flows.profile import profile
 from service.flows.training import Stage
 from service.reports.attribution import attribution_page
 from service.reports.decomposition import edit_page
 from service.settings import Settings
 
 BRIEF = VpdConfig.tiny().model_copy(
-    update={"steps": 2, "rows": 2, "row_tokens": 16, "gate_width": 16, "pgd_steps": (0, 1)}
-)
+    update={"steps": 2, "rows": 32, "row_tokens": 64, "gate_width": 16, "pgd_steps": (0, 1)}
+)  # wide rows: few held-out batches to attack
 QUICK = AttributionConfig(
     n_draws=2, curve_points=3, agreement_nodes=4, ablated=(1,), most_edge_targets=2, attack_steps=1,
     n_bootstrap=20,
 )  # fmt: skip
 ASKED = Prompt("p", "def load_", "config", "value")
-
-
-@pytest.fixture(scope="module")
-def settings(
-    small_repository: Path, tmp_path_factory: pytest.TempPathFactory, small_config: ProfileConfig
-) -> Settings:
-    """A home with one profile."""
-    found = Settings(home=tmp_path_factory.mktemp("inside"), base=small_config.base, processes=1)
-    ingest(small_repository, found)
-    profile(small_repository, found, small_config)
-    return found
 
 
 @pytest.fixture
@@ -61,19 +47,19 @@ def seen() -> list[Stage]:
 
 
 @pytest.fixture
-def opened(small_repository: Path, settings: Settings, seen: list[Stage]) -> OpenedProfile:
-    return open_profile(small_repository, settings, seen.append)
+def opened(small_repository: Path, profiled_home: Settings, seen: list[Stage]) -> OpenedProfile:
+    return open_profile(small_repository, profiled_home, seen.append)
 
 
 @pytest.fixture
 def command(
     small_repository: Path,
-    settings: Settings,
+    profiled_home: Settings,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str, str]]:
     """Run a command on the profile in this process: (exit code, output, errors)."""
-    monkeypatch.setenv("ROUTEPRINT_HOME", str(settings.home))
+    monkeypatch.setenv("ROUTEPRINT_HOME", str(profiled_home.home))
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments: str) -> tuple[int, str, str]:
@@ -154,11 +140,10 @@ def test_the_commands_write_text_and_json(command):
 
 
 def test_an_author_s_edits_beside_a_null_s(opened: OpenedProfile, seen: list[Stage]):
-    few = BRIEF.model_copy(update={"rows": 32, "row_tokens": 64})  # few held-out batches to attack
-    report = decompose_adapter(opened, "ann", few)
-    assert report.summary.adapter == "human:ann-other" and len(report.nulls) == 1
+    report = decompose_adapter(opened, "ann", BRIEF)
+    assert report.summary.adapter == "human:ann-other" and len(report.nulls) == 2
     seen.clear()
-    assert decompose_adapter(opened, "ann", few) == report
+    assert decompose_adapter(opened, "ann", BRIEF) == report
     assert [(stage.name, stage.is_stored) for stage in seen] == [("edits of human:ann-other", True)]
     assert opened.bench.record is not None and opened.bench.settings is not None
     page = author_report(opened.bench.record.repository, opened.bench.settings, "ann")
@@ -173,7 +158,7 @@ def test_an_author_s_edits_by_command(command):
     code, out, err = command("decompose", "edit", "--author", "ann", *few, "--format", "json")
     assert code == 0, err
     report = EditReport.model_validate_json(out)
-    assert report.summary.adapter == "human:ann-other" and len(report.nulls) == 1
+    assert report.summary.adapter == "human:ann-other" and len(report.nulls) == 2
     code, out, err = command("decompose", "edit", "--author", "ann", *few)
     assert code == 0 and "Edit recovered" in out and "singular terms" in out, err
 
