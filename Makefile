@@ -8,12 +8,14 @@
 # make refresh-github-contract     take the tests' share of GitHub's published schemas again (needs npm)
 # make clean                       remove caches and the demo's work, keep .venv
 #
+# TEST_PROCESSES  processes of make test: one a core, at most 8
 # PYTHON    interpreter that makes .venv (3.11 or newer)
 # PIP_ARGS  passed to pip install, for instance an index that serves another torch wheel (README.md)
 
 PYTHON ?= python3
 PIP_ARGS ?=
 SEED ?= 0
+TEST_PROCESSES ?= logical
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -49,7 +51,7 @@ else
 endif
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --maxprocesses 8 --dist loadfile
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m "slow and not gpu"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 TINY_TEXT = """def add(first, second):
@@ -31,6 +32,9 @@ def pytest_configure() -> None:
     os.environ["GIT_CONFIG_SYSTEM"] = os.devnull
     for name in [name for name in os.environ if name.startswith("ROUTEPRINT_")]:
         del os.environ[name]
+    # a pause of a loaded machine is no fault of the code under test
+    hypothesis.settings.register_profile("routeprint", deadline=None)
+    hypothesis.settings.load_profile("routeprint")
 
 
 @pytest.hookimpl(tryfirst=True)

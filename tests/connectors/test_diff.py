@@ -138,13 +138,13 @@ def _patches(draw: st.DrawFn) -> FilePatch:
     return FilePatch(path, old_path, status, hunks, False, old_mode, mode)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(_patches(), max_size=3))
 def test_format_and_parse_are_inverse(patches: list[FilePatch]):
     assert parse_diff("".join(map(format_patch, patches))) == tuple(patches)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=200))
 def test_any_text_is_parsed_or_refused(text: str):
     with contextlib.suppress(DiffError):

@@ -141,7 +141,7 @@ _alias = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(_alias, unique=True, min_size=1), st.randoms(use_true_random=False))
 def test_every_alias_has_one_author_and_batches_agree_with_any_order(
     aliases: list[Alias], rng: random.Random
@@ -159,7 +159,7 @@ def test_every_alias_has_one_author_and_batches_agree_with_any_order(
     assert all(key == author.key for key, author in singly.authors.items())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(_alias, unique=True, min_size=1))
 def test_a_later_run_knows_the_same_people(aliases: list[Alias]):
     people = People()

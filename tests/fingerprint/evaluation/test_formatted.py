@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fingerprint.evaluation.formatted import carry_marks, format_passages
@@ -110,7 +110,6 @@ STATEMENTS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(STATEMENTS, min_size=1, max_size=5), st.integers(0, 3), st.integers(2, 4))
 def test_formatting_twice_is_formatting_once(statements: list[str], depth: int, every: int) -> None:
     lines = [" " * 2 * depth + line for line in "\n".join(["x = 0", *statements]).split("\n")]

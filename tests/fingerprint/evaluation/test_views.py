@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from fingerprint import FingerprintError
@@ -299,7 +299,6 @@ def test_masked_has_no_identifier_and_keeps_the_lines(text: str, path: str) -> N
     ]
 
 
-@settings(deadline=None)
 @given(st.text(max_size=120), st.sampled_from([*PATHS, *GUESSED]))
 @example('"""', "a.py")
 @example("x = '''\n", "a.py")

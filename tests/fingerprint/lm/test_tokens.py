@@ -37,7 +37,7 @@ def first_visible(text: str, start: int, end: int) -> int:
     return next((i for i in range(start, end) if not text[i].isspace()), start)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=LINES, max_tokens=st.integers(17, 90))
 def test_every_marked_token_is_scored_exactly_once_with_context(tiny_base, lines, max_tokens):
     source = passage(lines)
