@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from connectors import ConnectorError
@@ -40,23 +41,41 @@ def keep_profile_pages(
     signatures: dict[str, str] = read_json(place / "profile.json")["author_signatures"]
     record = ArtifactStore(settings.home).record(repository)
     authors = sorted(signatures) if _is_authors_team(record, team, signatures) else []
-    problems: list[str] = []
-    for done, key in enumerate(("", *authors)):
+
+    def author_page(key: str) -> None:
+        own = author_report(repository, settings, key, profile)
+        kept_pages.keep_author(record, replace(own, repository=name or own.repository), signatures[key])
+
+    report(Stage("pages", 0, 1 + len(authors)))
+    problems = [keep_team_page(repository, settings, profile, team, consenting, name=name)]
+    for done, key in enumerate(authors, start=1):
         report(Stage("pages", done, 1 + len(authors)))
-        try:
-            if key:
-                own = author_report(repository, settings, key, profile)
-                own = replace(own, repository=name or own.repository)
-                kept_pages.keep_author(record, own, signatures[key])
-            else:
-                found = _report_of(repository, settings, profile, team, consenting)
-                summary = found.summary.model_copy(update={"repository": name or found.summary.repository})
-                kept_pages.keep_team(record, team, replace(found, summary=summary))
-        except (ServiceError, ConnectorError, FingerprintError) as error:
-            LOG.warning("the page of %s was not made: %s", "an author" if key else f"team {team!r}", error)
-            problems.append(str(error))
+        problems.append(_attempt("an author", partial(author_page, key)))
     report(Stage("pages", 1 + len(authors), 1 + len(authors)))
-    return tuple(problems)
+    return tuple(problem for problem in problems if problem)
+
+
+def keep_team_page(
+    repository: Path, settings: Settings, profile: str, team: str, consenting: Collection[str], *, name: str
+) -> str:
+    """The team's page alone, as after a recalibration; returns why it could not be made, or ""."""
+    record = ArtifactStore(settings.home).record(repository)
+
+    def make() -> None:
+        found = _report_of(repository, settings, profile, team, consenting)
+        summary = found.summary.model_copy(update={"repository": name or found.summary.repository})
+        kept_pages.keep_team(record, team, replace(found, summary=summary))
+
+    return _attempt(f"team {team!r}", make)
+
+
+def _attempt(whose: str, make: Callable[[], None]) -> str:
+    try:
+        make()
+    except (ServiceError, ConnectorError, FingerprintError) as error:
+        LOG.warning("the page of %s was not made: %s", whose, error)
+        return str(error)
+    return ""
 
 
 def _report_of(

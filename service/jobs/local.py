@@ -22,7 +22,7 @@ from service.flows.kept_pages import drop_old_reviews, shown_name
 from service.flows.lifecycle import look_after
 from service.flows.plan import TooLittleHistoryError
 from service.flows.profile import NotProfiledError, make_profile
-from service.flows.profile_pages import keep_profile_pages
+from service.flows.profile_pages import keep_profile_pages, keep_team_page
 from service.flows.refresh import roll_profile
 from service.flows.team import TeamChoice
 from service.flows.training import Stage
@@ -137,12 +137,16 @@ def learn(task: RepositoryTask, tell: Tell, settings: Settings, config: ProfileC
 
 
 def recalibrate(task: RepositoryTask, profile: str, tell: Tell, settings: Settings) -> Rolled:
-    """Let a team's profile take in the commits read since.
+    """Let a team's profile take in the commits read since, and make its page again.
 
     Raises:
         NewHistoryError: the history was rewritten; it is stale then, and is learned again.
     """
     found = roll_profile(task.path, settings, profile, _telling(tell), frozenset(task.forgotten))
+    if found.profile != profile:
+        keep_team_page(
+            task.path, settings, found.profile, task.team, task.consenting, name=shown_name(task.full_name)
+        )
     return Rolled(found.profile, found.signature, found.n_commits)
 
 

@@ -13,8 +13,12 @@ import pytest
 from fingerprint.config import ProfileConfig
 from service.artifacts import ArtifactStore
 from service.flows.ingest import ingest
+from service.flows.kept_pages import find_team, version_of
 from service.flows.profile import find_profile, load_profile, load_summary, profile
+from service.flows.profile_pages import keep_profile_pages
 from service.flows.refresh import NewHistoryError, refresh
+from service.jobs.local import recalibrate
+from service.jobs.work import RepositoryTask
 from service.settings import Settings
 from tests.flows.conftest import PEOPLE, Command, function, runner
 
@@ -91,6 +95,29 @@ def test_nothing_new_keeps_the_profile(shop: Shop) -> None:
     again = refresh(shop.path, shop.settings)
     assert (again.profile, again.n_taken_in) == (first.profile, 0)
     assert find_profile(shop.path, shop.settings)[0] == first.profile
+
+
+def test_a_recalibration_makes_the_team_s_page_again(shop: Shop) -> None:
+    digest, _ = find_profile(shop.path, shop.settings)
+    assert keep_profile_pages(shop.path, shop.settings, digest, "", ()) == ()
+    record = ArtifactStore(shop.settings.home).record(shop.path)
+    before = find_team(record, "")
+    assert before is not None
+    shop.commit(N_NEWER)
+    ingest(shop.path, shop.settings)
+    task = RepositoryTask("job", 1, "acme/shop", shop.path)
+    rolled = recalibrate(task, digest, lambda _: None, shop.settings)
+    after = find_team(record, "")
+    assert after is not None and after.summary.repository == "acme/shop"
+    newest = subprocess.run(
+        ["git", "-C", str(shop.path), "rev-list", f"-{N_NEWER}", "HEAD"],
+        check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    assert {p.commit for p in after.stream} - {p.commit for p in before.stream} == set(newest)
+    assert after.summary.n_calibration > before.summary.n_calibration
+    kept = version_of(record, "team", "")
+    assert recalibrate(task, rolled.profile, lambda _: None, shop.settings).profile == rolled.profile
+    assert version_of(record, "team", "") == kept, "nothing was new"
 
 
 def test_a_rewritten_history_asks_for_a_new_profile(shop: Shop) -> None:
