@@ -1,9 +1,13 @@
-"""The sample organisation as a service knows it once everything has been asked: real data on every page."""
+"""A repository as a service knows it once everything has been asked: real data on every page."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from connectors.git.command import Repository
+from connectors.git.ranges import read_range
 from fingerprint.attribution.config import AttributionConfig
 from fingerprint.attribution.prompts import DEFAULT_PROMPTS
 from fingerprint.config import AdapterConfig, ProfileConfig
@@ -31,10 +35,34 @@ from service.settings import Settings
 
 SMALL = ProfileConfig(adapter=AdapterConfig(team_tokens=16_000, author_tokens=8_000))
 """A fifth of the demo's text: enough for every page to have something to say."""
+N_REVIEWS = 4
 _DICTIONARY = SaeConfig.tiny().model_copy(
     update={"n_latents": 512, "tokens": 65_536, "shuffle_tokens": 16_384, "sample_tokens": 8_192}
 )
 _GRAPH = AttributionConfig(n_draws=4, curve_points=3, ablated=(1, 4), attack_steps=2, n_bootstrap=50)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What pages are made of. head: of the history. diffs: changes to review, by name."""
+
+    path: Path
+    head: str
+    diffs: Mapping[str, str]
+
+    @classmethod
+    def of_sample(cls, organisation: SampleOrganisation) -> Shown:
+        """The sample organisation with the diffs whose answers are known."""
+        texts = {name: diff.text for name, diff in organisation.diffs.items()}
+        return cls(organisation.path, organisation.head, texts)
+
+    @classmethod
+    def of_repository(cls, path: Path) -> Shown:
+        """Any repository, its newest commits as reviews."""
+        place = Repository.at(path)
+        commits = place.read("rev-list", "--no-merges", f"-{N_REVIEWS}", "HEAD").decode().split()
+        diffs = {commit[:9]: read_range(path, f"{commit}^..{commit}") for commit in commits}
+        return cls(path, place.commit_id("HEAD"), diffs)
 
 
 def read_inside(repository: Path, settings: Settings) -> None:
@@ -50,22 +78,20 @@ def read_inside(repository: Path, settings: Settings) -> None:
         attribute(inside, DEFAULT_PROMPTS[:3], who, nodes="routes", config=_GRAPH)
 
 
-def keep_everything(
-    organisation: SampleOrganisation, settings: Settings, database: Database, profile: str
-) -> list[str]:
-    """Pages and rows of a profiled organisation; returns the addresses of every page."""
-    path, store = organisation.path, ArtifactStore(settings.home)
+def keep_everything(shown: Shown, settings: Settings, database: Database, profile: str) -> list[str]:
+    """Pages and rows of a profiled repository; returns the addresses of every page."""
+    path, store = shown.path, ArtifactStore(settings.home)
     ingested = load_ingested(path, settings)
     with database.writing() as session:
         repository = number_of(keep_repository(session, "acme/sample", path=str(path)))
-        keep_rows(session, repository, HistoryRead(organisation.head, ingested.authors), ())
+        keep_rows(session, repository, HistoryRead(shown.head, ingested.authors), ())
         people = [author.key for author in ingested.authors]
         for key in people:
             record_consent(
                 session, find_author(session, repository, key), ConsentState.GIVEN, "lead", "asked"
             )
         add_version(session, NewSignature(
-            repository, scope_of_team(""), profile, profile, "b", "c", organisation.head, 400, {},
+            repository, scope_of_team(""), profile, profile, "b", "c", shown.head, 400, {},
         ))  # fmt: skip
         authors = [find_author(session, repository, key).id for key in people]
     assert keep_profile_pages(path, settings, profile, "", people) == ()
@@ -75,26 +101,25 @@ def keep_everything(
         *(f"/components/{repository}/{s}" for s in ("base", "team")),
     ]
     addresses += [f"/authors/{number}" for number in authors]
-    return addresses + keep_reviews(organisation, settings, database, repository, profile, store)
+    return addresses + keep_reviews(shown, settings, database, repository, profile, store)
 
 
 def keep_reviews(
-    organisation: SampleOrganisation, settings: Settings, database: Database, repository: int, profile: str,
-    store: ArtifactStore,
+    shown: Shown, settings: Settings, database: Database, repository: int, profile: str, store: ArtifactStore
 ) -> list[str]:  # fmt: skip
-    """The three diffs whose answers are known, as reviewed pull requests."""
-    reviewer, addresses = load_reviewer(organisation.path, settings), []
-    for number, (name, diff) in enumerate(organisation.diffs.items(), 1):
-        report, head = reviewer.review(diff.text), f"{number}" * 40
+    """The diffs as reviewed pull requests."""
+    reviewer, addresses = load_reviewer(shown.path, settings), []
+    for number, (name, diff) in enumerate(shown.diffs.items(), 1):
+        report, head = reviewer.review(diff), f"{number}" * 40
         page = reviewed(
-            report, diff.text, store, profile, repository="acme/sample", base=organisation.head, head=head,
+            report, diff, store, profile, repository="acme/sample", base=shown.head, head=head,
             number=number,
         )  # fmt: skip
-        keep_review(store, store.record(organisation.path), f"job-{name}", page)
+        keep_review(store, store.record(shown.path), f"job-{name}", page)
         evidence = report.evidence
         with database.writing() as session:
             row = Review(
-                repository_id=repository, number=number, head_sha=head, base_sha=organisation.head,
+                repository_id=repository, number=number, head_sha=head, base_sha=shown.head,
                 external_id=f"rp-{name}", job_id=f"job-{name}", status=ReviewStatus.DONE,
                 verdict=report.verdict.value, p_value=None if evidence is None else evidence.p_value,
             )  # fmt: skip
@@ -104,11 +129,11 @@ def keep_reviews(
     return addresses
 
 
-def profile_sample(organisation: SampleOrganisation, settings: Settings) -> str:
+def profile_small(path: Path, settings: Settings) -> str:
     """Learn from it, with small dials; returns the profile's digest."""
     from service.flows.profile import make_profile
 
-    ingest(organisation.path, settings)
-    made = make_profile(organisation.path, settings, SMALL)
-    ArtifactStore(settings.home).record(organisation.path).point("profile", made.digest)
+    ingest(path, settings)
+    made = make_profile(path, settings, SMALL)
+    ArtifactStore(settings.home).record(path).point("profile", made.digest)
     return made.digest

@@ -1,8 +1,14 @@
-"""Every page of the service with real data, the sample organisation's, in a real browser."""
+"""Every page of the service with real data in a real browser: the sample organisation's, and a repository's.
+
+``PAGES_REPOSITORY`` names the repository. ``PAGES_SCREENSHOTS``, a folder: every page is kept there.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,20 +16,31 @@ import pytest
 from service.sample.organisation import build_sample
 from service.settings import Settings
 from tests.pages.conftest import serious
-from tests.pages.sample import keep_everything, profile_sample, read_inside
+from tests.pages.sample import Shown, keep_everything, profile_small, read_inside
 from tests.pages.serving import SIZES, Guest, Served, serving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def sample(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, list[str]]]:
+REPOSITORY, SCREENSHOTS = (os.environ.get(f"PAGES_{name}", "") for name in ("REPOSITORY", "SCREENSHOTS"))
+
+
+@pytest.fixture(scope="module", params=["sample", "repository"])
+def sample(
+    request: pytest.FixtureRequest, chromium: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Served, list[str]]]:
     home = tmp_path_factory.mktemp("sample")
-    settings, organisation = Settings(home=home, processes=1), build_sample(home / "organisation", 0)
-    profile = profile_sample(organisation, settings)
-    read_inside(organisation.path, settings)
+    settings = Settings(home=home, processes=1)
+    if request.param == "sample":
+        shown = Shown.of_sample(build_sample(home / "organisation", 0))
+    elif REPOSITORY:
+        shown = Shown.of_repository(Path(REPOSITORY))
+    else:
+        pytest.skip("PAGES_REPOSITORY names no repository")
+    profile = profile_small(shown.path, settings)
+    read_inside(shown.path, settings)
     with serving(home) as served:
-        yield served, keep_everything(organisation, settings, served.database, profile)
+        yield served, keep_everything(shown, settings, served.database, profile)
 
 
 def test_every_page_with_real_data_fits_and_nothing_complains(chromium: Any, sample: Any) -> None:
@@ -32,6 +49,9 @@ def test_every_page_with_real_data_fits_and_nothing_complains(chromium: Any, sam
         guest = Guest(chromium, served, width=width, scheme=scheme)
         for address in addresses:
             guest.look(address)
+            if SCREENSHOTS:
+                name = f"{re.sub('[^a-z0-9]+', '-', 'page' + address)}-{width}-{scheme}.png"
+                guest.page.screenshot(path=Path(SCREENSHOTS) / name, full_page=True)
         guest.close()
 
 
