@@ -45,10 +45,11 @@ class AdapterConfig(_Frozen):
     """LoRA scale s = alpha / r."""
     most_epochs: Annotated[int, Field(gt=0)] = 3
     """An author with less text than the budget is read at most this often (method-decomposition 1.2)."""
-    dev_points: Annotated[int, Field(gt=0)] = 8
+    dev_points: Annotated[int, Field(gt=0)] = 4
     """Evenly spaced dev losses to stop on, besides the start."""
     dev_tokens: Annotated[int, Field(gt=0)] = 4_000
-    """Scored dev tokens read at each, spread over the dev slice: a paired difference needs no more."""
+    """Scored dev tokens read at each, spread over the dev slice: a paired difference needs no more. At eight
+    points of an author's 40,000 tokens dev losses took 37 % of the training's time."""
     seed: int = 0
     """Order of the data; equal for every author of a population."""
 

@@ -6,7 +6,7 @@ is touched once, for the realised share of false alarms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -58,6 +58,7 @@ def build_team_signature(
     null_weights: RouteWeights | None = None,
     foreign: Sequence[Passage] = (),
     facts: Mapping[str, Any] | None = None,
+    read: Callable[[Sequence[Passage]], Measures] | None = None,
     progress: Progress | None = None,
 ) -> TeamSignature:
     """Measure a team's dev, calibration and held-out commits and assemble its signature.
@@ -66,7 +67,8 @@ def build_team_signature(
         slices: the team's commits by time; B was trained on ``slices.train``.
         null_weights: B trained on an equal number of tokens of another repository: the control.
         foreign: other people's code, for the rule and the power curve; only the team's languages count.
-        progress: called with scored tokens as they are measured.
+        read: ``read_team``, or what remembers it: the slow part. progress: called with scored tokens as they
+            are measured, unless ``read`` is given.
 
     Raises:
         FingerprintError: when dev or calibration hold too little to say anything.
@@ -77,15 +79,18 @@ def build_team_signature(
         neighbours = fit_ngram_neighbours(team_texts(slices.train, config.lexical_texts))
 
     def measure(passages: Sequence[Passage]) -> Measures:
-        pair = ModelPair(routed, zero, team_weights)
-        found = measure_passages(pair, passages, config, progress=progress)
+        if read is None:
+            found = read_team(routed, team_weights, passages, config, progress)
+        else:
+            found = read(passages)
         return found if neighbours is None else read_counts(found, passages, neighbours)
 
-    capped = [_capped(slice_, config) for slice_ in slices[1:]]
-    measured = [measure(texts) for texts in capped]
-    dev, calibration, held_out = (texts.by_group() for texts in measured)
     languages = sorted({passage.language for slice_ in slices for passage in slice_})
     choosing, judging = _halves(measure(_some_foreign(foreign, languages)))
+    capped = [measured_code((slice_,), config) for slice_ in slices[1:]]
+    # calibration last: a second process may have read it meanwhile
+    measured = [measure(capped[0]), *reversed([measure(texts) for texts in reversed(capped[1:])])]
+    dev, calibration, held_out = (texts.by_group() for texts in measured)
     scorer, separation = _fit_scorer(measured[0], choosing, neighbours, config)
     readings, known = _calibrate(scorer, calibration, held_out, judging, config)
     null: dict[str, np.ndarray] = {}
@@ -103,6 +108,18 @@ def build_team_signature(
     return TeamSignature(
         scorer.to_readings() | readings, null, described | dict(facts or {}), provenance, tuple(authors)
     )
+
+
+def read_team(
+    routed: RoutedModel,
+    team_weights: RouteWeights,
+    passages: Sequence[Passage],
+    config: DriftConfig,
+    progress: Progress | None = None,
+) -> Measures:
+    """Measures of passages on the path from the base to the team."""
+    pair = ModelPair(routed, routed.zero_weights(), team_weights)
+    return measure_passages(pair, passages, config, progress=progress)
 
 
 def _fit_scorer(
@@ -123,11 +140,8 @@ def _fit_scorer(
 
 def measured_code(parts: Sequence[Corpus], config: DriftConfig) -> list[Passage]:
     """What build_team_signature reads of a team's own dev, calibration and held-out code."""
-    return [passage for part in parts for passage in _capped(part, config)]
-
-
-def _capped(corpus: Corpus, config: DriftConfig) -> list[Passage]:
-    return cap_commits(newest_commits(corpus, config.slice_commits), config.commit_tokens)
+    newest = (newest_commits(part, config.slice_commits) for part in parts)
+    return [passage for part in newest for passage in cap_commits(part, config.commit_tokens)]
 
 
 def newest_commits(corpus: Corpus, most: int) -> Corpus:

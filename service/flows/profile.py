@@ -6,6 +6,7 @@ signatures -> profile. Every arrow ends in an artifact, so that a second run loo
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from service.artifacts import ArtifactStore, read_json
 from service.flows.plan import Plan, prepare
 from service.flows.signatures import load_team_signature, save_signature
 from service.flows.team import TeamChoice
-from service.flows.training import Bench, ForeignSlices, Progress, Trained, train_all
+from service.flows.training import Bench, ForeignSlices, Progress, Trained, beside, train_all
 from service.reports.profile_summary import ProfileSummary
 from service.settings import Settings
 
@@ -75,11 +76,11 @@ def make_profile(
         consenting: authors who may have a signature of their own; None: everybody with enough code.
     """
     bench, plan = prepare(repository, settings, config, choice, report, consenting)
-    trained = train_all(bench, plan.slices, ForeignSlices(plan.foreign.train, plan.foreign.dev))
-    signature_digest = _make_team_signature(bench, plan, trained)
     from service.flows.readings import make_author_signatures, measure_losses
     from service.flows.summary import summarise
 
+    trained = train_all(bench, plan.slices, ForeignSlices(plan.foreign.train, plan.foreign.dev))
+    signature_digest = _make_team_signature(bench, plan, trained)
     losses = measure_losses(bench, plan.slices, trained)
     authors = make_author_signatures(bench, plan.slices, trained)
     signature = load_team_signature(bench.store.require("team-signature", signature_digest))
@@ -96,6 +97,7 @@ def _make_team_signature(bench: Bench, plan: Plan, trained: Trained) -> str:
     """Measure dev, calibration and held-out; returns the artifact's digest."""
     from fingerprint.drift.reference import build_team_signature, measured_code
     from fingerprint.routing.team import TeamSlices
+    from service.flows.readings import TeamReader, fill_readings
 
     slices, drift = plan.slices, bench.config.drift
     null_digest = trained.digests.get("null team", "")
@@ -104,18 +106,26 @@ def _make_team_signature(bench: Bench, plan: Plan, trained: Trained) -> str:
         config=drift.digest, foreign=Corpus(plan.foreign.power).digest, layout=_SIGNATURE_LAYOUT,
     )  # fmt: skip
 
+    n_tokens = sum(len(passage.marked) for passage in measured_code(slices.measured, drift)) / 4
+    reader = TeamReader(bench, trained.team, bench.counter("team signature", n_tokens))
+
     def write(directory: Path) -> None:
-        n_tokens = sum(len(passage.marked) for passage in measured_code(slices.measured, drift)) / 4
         signature = build_team_signature(
             TeamSlices(slices.train, slices.dev, slices.calibration, slices.held_out), routed=bench.routed,
             team_weights=trained.team.state, config=drift, provenance=bench.provenance(slices.digest),
             authors=sorted(trained.authors), foreign=plan.foreign.power,
-            null_weights=None if trained.null_team is None else trained.null_team.state,
-            progress=bench.counter("team signature", n_tokens),
+            null_weights=None if trained.null_team is None else trained.null_team.state, read=reader.read,
         )  # fmt: skip
         save_signature(signature, directory)
 
-    bench.make("team-signature", digest, "team signature", write)
+    is_there = bench.store.find("team-signature", digest) is not None
+    foreign = ForeignSlices(plan.foreign.train, plan.foreign.dev)
+    filling = (
+        nullcontext() if is_there else beside(bench, "authors' signatures", fill_readings, slices, foreign)
+    )
+    with filling:
+        bench.make("team-signature", digest, "team signature", write)
+    reader.drop()
     return digest
 
 

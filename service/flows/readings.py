@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fingerprint.passage import Corpus
+from fingerprint.passage import Corpus, Passage
 from fingerprint.storage import write_json
 from service.artifacts import read_arrays, read_json, write_arrays
 from service.flows.passages import spread_passages
 from service.flows.signatures import save_signature
-from service.flows.training import Bench, Slices, Trained
+from service.flows.training import Bench, ForeignSlices, Slices, Trained, train_all
 
 if TYPE_CHECKING:
+    from fingerprint.adapters.adapter import Adapter
     from fingerprint.lm.tokens import TokenizedPassage
+    from fingerprint.routing.extract import Measures
 
 MOST_LOSS_TOKENS = 6_000
 """Scored dev tokens read of each author for the losses, at most; a tenth of the budget below."""
 MOST_SIGNATURE_TOKENS = 3_000
 """The same for the signature, which costs several times as much a token; a 25th of the budget below."""
+_KIND = "team-measures"
+_SUMS = ("n_scored", "log_ratio", "phi", "magnitude", "gap")
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,58 @@ def _dev_windows(bench: Bench, dev: Corpus, n_tokens: int) -> dict[str, list[Tok
     return {
         author: spread_windows(own, n_tokens) for author, own in sorted(found.items()) if count_scored(own)
     }
+
+
+@dataclass
+class TeamReader:
+    """What the team's routes say of passages, kept until the signature is made of it.
+
+    A killed run, or a second process beside this one, has read for us.
+
+    Attributes:
+        count: told of scored tokens just read.
+    """
+
+    bench: Bench
+    team: Adapter
+    count: Callable[[int], None] | None = None
+    _read: set[str] = field(default_factory=set)
+
+    def read(self, passages: Sequence[Passage]) -> Measures:
+        """Found, or measured and kept."""
+        from fingerprint.drift.reference import read_team
+        from fingerprint.routing.extract import Measures
+
+        drift, texts = self.bench.config.drift, Corpus(tuple(passages))
+        dials = [drift.integration_points, drift.passage_tokens, drift.batch_tokens]
+        digest = self.bench.digest("team measures", team=self.team.digest, texts=texts.digest, dials=dials)
+
+        def write(directory: Path) -> None:
+            found = read_team(self.bench.routed, self.team.state, passages, drift, self.count)
+            write_json(directory / "labels.json", [found.groups, found.languages])
+            write_arrays(directory / "sums.safetensors", {name: getattr(found, name) for name in _SUMS})
+
+        place = self.bench.make(_KIND, digest, "what the routes say of commits", write)
+        self._read.add(digest)
+        groups, languages = read_json(place / "labels.json")
+        sums = read_arrays(place / "sums.safetensors")
+        n_scored, log_ratio, phi, magnitude, gap = (sums[name] for name in _SUMS)
+        return Measures(tuple(groups), tuple(languages), n_scored, log_ratio, phi, magnitude, gap)
+
+    def drop(self) -> None:
+        """Delete what was read: commit by commit it says more than a signature needs."""
+        for digest in self._read:
+            self.bench.store.remove(_KIND, digest)
+
+
+def fill_readings(bench: Bench, slices: Slices, foreign: ForeignSlices) -> None:
+    """What does not wait for the team's signature, for a second process: part of it, and the authors'."""
+    from fingerprint.drift.reference import measured_code
+
+    trained = train_all(bench, slices, foreign)
+    TeamReader(bench, trained.team).read(measured_code((slices.calibration,), bench.config.drift))
+    make_author_signatures(bench, slices, trained)
+    measure_losses(bench, slices, trained)
 
 
 def make_author_signatures(bench: Bench, slices: Slices, trained: Trained) -> dict[str, str]:

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -263,42 +263,58 @@ def train_nulls(
     return nulls, null_team
 
 
-@contextmanager
-def nulls_beside(bench: Bench, slices: Slices, foreign: ForeignSlices) -> Iterator[None]:
-    """While the block runs, let a second process train the nulls into the same store, then wait for it.
+def nulls_beside(bench: Bench, slices: Slices, foreign: ForeignSlices) -> AbstractContextManager[None]:
+    """``beside`` with the nulls, if there shall be any."""
+    if not bench.config.n_null_sets:
+        return nullcontext()
+    return beside(bench, "null adapters", _fill_nulls, slices, foreign)
 
-    It only fills the store: whatever it did not finish, for whatever reason, the caller trains itself.
+
+@contextmanager
+def beside(bench: Bench, what: str, fill: Callable[..., None], *arguments: Any) -> Iterator[None]:
+    """While the block runs, let a second process call ``fill(bench, *arguments)``, then wait for it.
+
+    It only fills the store: whatever it did not finish, for whatever reason, the caller makes itself. Nothing
+    is started where one process is set, or where the device is shared.
+
+    Args:
+        what: is made there, for people. fill: a module's own function.
     """
     settings = bench.settings
-    if settings is None or settings.processes < 2 or settings.device != "cpu" or not bench.config.n_null_sets:
+    if settings is None or settings.processes < 2 or settings.device != "cpu":
         yield
         return
     spawn = multiprocessing.get_context("spawn")
-    beside = spawn.Process(
-        target=_fill_store, args=(settings, bench.config, slices, foreign, bench.consenting), daemon=True
+    second = spawn.Process(
+        target=_fill_store, args=(fill, settings, bench.config, bench.consenting, *arguments), daemon=True
     )
-    beside.start()
+    second.start()
     try:
         yield
-        bench.report(Stage("null adapters, in a second process", 0, None))
-        beside.join()
+        bench.report(Stage(f"{what}, in a second process", 0, None))
+        second.join()
     finally:
-        beside.kill()
+        second.kill()
 
 
 def _fill_store(
+    fill: Callable[..., None],
     settings: Settings,
     config: ProfileConfig,
-    slices: Slices,
-    foreign: ForeignSlices,
     consenting: frozenset[str] | None,
+    *arguments: Any,
 ) -> None:
-    """The second process: find the team that the first one stored, and train the nulls."""
+    """The second process: the same bench over the same store, listing nothing."""
     from service.flows.base import load_routed
 
     _end_with_parent()
     routed = load_routed(settings, config.base, config.revision, config.adapter.scale)
-    bench = Bench(routed, ArtifactStore(settings.home), None, config, lambda _: None, None, consenting)
+    store = ArtifactStore(settings.home)
+    fill(Bench(routed, store, None, config, lambda _: None, None, consenting), *arguments)
+
+
+def _fill_nulls(bench: Bench, slices: Slices, foreign: ForeignSlices) -> None:
+    """Find the team that the first process stored, and train the nulls."""
     digests: dict[str, str] = {}
     train_nulls(bench, slices, foreign, train_own_team(bench, slices, digests), digests)
 
