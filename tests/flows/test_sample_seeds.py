@@ -47,7 +47,10 @@ def describe(seed: int, rows: list[DemoRow]) -> str:
 
 @pytest.mark.slow
 def test_eight_of_ten_seeds_are_answered_right(tmp_path: Path) -> None:
-    found = {seed: answers(tmp_path / str(seed), seed) for seed in range(SEEDS)}
-    lines = [describe(seed, rows) for seed, rows in found.items()]
+    found, lines = {}, []
+    for seed in range(SEEDS):
+        found[seed] = answers(tmp_path / str(seed), seed)
+        lines.append(describe(seed, found[seed]))
+        print(lines[-1], flush=True)  # noqa: T201 - half an hour, seen with -s
     n_right = sum(all(row.is_right for row in rows) for rows in found.values())
     assert n_right >= LEAST_RIGHT, "\n".join(lines)
