@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -106,7 +106,9 @@ def ask_prompt(base: Base, prompt: Prompt) -> Question:
     try:
         return ask(base, prompt.text, prompt.target, prompt.against, name=prompt.name)
     except SameTokenError:
-        return ask(base, prompt.text, prompt.target, name=prompt.name)
+        alone = ask(base, prompt.text, prompt.target, name=prompt.name)
+        why = f"not compared with {prompt.against!r}, which this base begins with the same token"
+        return replace(alone, note="; ".join(filter(None, (alone.note, why))))
 
 
 def _first_token(base: Base, text: str) -> tuple[int, str]:

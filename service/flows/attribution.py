@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fingerprint.attribution.config import AttributionConfig
-from fingerprint.attribution.prompts import Prompt
+from fingerprint.attribution.prompts import DEFAULT_PROMPTS, Prompt
 from fingerprint.attribution.report import AttributionBundle, Transplant
 from service.artifacts import read_json, write_json
 from service.flows.decomposition import has_dictionary, load_dictionary
@@ -85,8 +85,10 @@ def _swap(opened: OpenedProfile, name: str, other: str, config: AttributionConfi
 
 
 def _ask(opened: OpenedProfile, prompt: Prompt) -> Question:
-    from fingerprint.attribution.question import ask
+    from fingerprint.attribution.question import ask, ask_prompt
 
+    if prompt in DEFAULT_PROMPTS:  # nobody here chose its words
+        return ask_prompt(opened.routed.base, prompt)
     return ask(opened.routed.base, prompt.text, prompt.target, prompt.against, name=prompt.name)
 
 

@@ -7,8 +7,8 @@ import pytest
 from fingerprint.attribution.config import AttributionConfig
 from fingerprint.attribution.graph import Subjects, attribute_prompts
 from fingerprint.attribution.nodes import NodeSpace
-from fingerprint.attribution.prompts import DEFAULT_PROMPTS
-from fingerprint.attribution.question import ask
+from fingerprint.attribution.prompts import DEFAULT_PROMPTS, Prompt
+from fingerprint.attribution.question import SameTokenError, ask, ask_prompt
 from fingerprint.attribution.report import AttributionBundle, Graph
 from fingerprint.lm.pair import ModelPair
 from fingerprint.vpd.config import VpdConfig
@@ -125,3 +125,13 @@ def test_default_prompts_have_a_target_in_any_base(routed):
     assert len({prompt.name for prompt in DEFAULT_PROMPTS}) == len(DEFAULT_PROMPTS) == 8
     for prompt in DEFAULT_PROMPTS:
         assert ask(routed.base, prompt.text, prompt.target).n_tokens > 1
+
+
+def test_a_stored_prompt_s_words_that_begin_alike_are_asked_for_alone(routed):
+    prompt = Prompt("p", "def load_", "zq", "zx")  # pieces of this small vocabulary: both begin with z
+    with pytest.raises(SameTokenError):
+        ask(routed.base, prompt.text, prompt.target, prompt.against)
+    asked = ask_prompt(routed.base, prompt)
+    assert asked.against is None
+    assert "not compared with 'zx'" in asked.note and "asked for is the first" in asked.note
+    assert asked.note.startswith(ask_prompt(routed.base, Prompt("q", "def load_", "zq")).note)
