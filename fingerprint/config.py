@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fingerprint.provenance import digest_of
+from fingerprint.storage import FrozenModel
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Dials(FrozenModel):
+    """Dials, none of which can be misspelt or changed."""
 
     @property
     def digest(self) -> str:
@@ -22,7 +23,7 @@ Combination = Literal["low-log-ratio", "low-and-far", "low-or-far", "far", "sum-
 View = Literal["fused", "routes"]
 
 
-class AdapterConfig(_Frozen):
+class AdapterConfig(Dials):
     """How the team's B and the authors' D are trained over frozen routes A."""
 
     team_tokens: Annotated[int, Field(gt=0)] = 100_000
@@ -54,7 +55,7 @@ class AdapterConfig(_Frozen):
     """Order of the data; equal for every author of a population."""
 
 
-class DriftConfig(_Frozen):
+class DriftConfig(Dials):
     """How contributions become a calibrated drift score."""
 
     slices: tuple[float, float, float, float] = (0.6, 0.15, 0.2, 0.05)
@@ -109,7 +110,7 @@ class DriftConfig(_Frozen):
     """Hunks that get full contributions and findings, most drifting first."""
 
 
-class ProfileConfig(_Frozen):
+class ProfileConfig(Dials):
     """The dials of one profile."""
 
     base: str = "starter"

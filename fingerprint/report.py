@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from fingerprint.storage import FrozenModel
 
 FORMAT = 1
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Verdict(StrEnum):
@@ -21,14 +19,14 @@ class Verdict(StrEnum):
     NOT_SCORED = "not-scored"
 
 
-class Guess(_Frozen):
+class Guess(FrozenModel):
     """A continuation and its probability."""
 
     text: str
     probability: float
 
 
-class TokenShift(_Frozen):
+class TokenShift(FrozenModel):
     """One place where team and diff part.
 
     Attributes:
@@ -52,21 +50,21 @@ class TokenShift(_Frozen):
     log_ratio: float
 
 
-class TeamLine(_Frozen):
+class TeamLine(FrozenModel):
     """A line the team wrote in a place like this one."""
 
     text: str
     path: str
 
 
-class Finding(_Frozen):
+class Finding(FrozenModel):
     """A token shift told in the team's own idiom."""
 
     shift: TokenShift
     team_lines: tuple[TeamLine, ...]
 
 
-class RouteShare(_Frozen):
+class RouteShare(FrozenModel):
     """What one site (or route, when ``route`` is not None) adds to the hunk's log-ratio, in nats."""
 
     site: str
@@ -75,7 +73,7 @@ class RouteShare(_Frozen):
     is_context: bool = False
 
 
-class LineDrift(_Frozen):
+class LineDrift(FrozenModel):
     """Summed log-ratio of one added line: it colours the diff."""
 
     line: int
@@ -83,7 +81,7 @@ class LineDrift(_Frozen):
     log_ratio: float
 
 
-class HunkDrift(_Frozen):
+class HunkDrift(FrozenModel):
     """One hunk of the diff.
 
     Attributes:
@@ -110,7 +108,7 @@ class HunkDrift(_Frozen):
     gap_bound_nats: float | None = None
 
 
-class ScorePart(_Frozen):
+class ScorePart(FrozenModel):
     """What one part of the score says alone.
 
     Attributes:
@@ -124,7 +122,7 @@ class ScorePart(_Frozen):
     p_value: float
 
 
-class Evidence(_Frozen):
+class Evidence(FrozenModel):
     """The numbers behind a verdict, each with its control and null.
 
     Attributes:
@@ -163,7 +161,7 @@ class Evidence(_Frozen):
     n_held_out: int
 
 
-class DriftReport(_Frozen):
+class DriftReport(FrozenModel):
     """The answer to one diff.
 
     Attributes:
@@ -183,13 +181,13 @@ class DriftReport(_Frozen):
     hunks: tuple[HunkDrift, ...] = ()
     n_tokens: int = 0
     n_lines: int = 0
-    dropped: dict[str, int] = {}
+    dropped: dict[str, int] = Field(default_factory=dict)
     signature: str = ""
-    provenance: dict[str, str] = {}
+    provenance: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-class DiffFacts(_Frozen):
+class DiffFacts(FrozenModel):
     """What is known of a diff besides its passages; flows fill it, scoring puts it into the answer.
 
     Attributes:
@@ -202,18 +200,18 @@ class DiffFacts(_Frozen):
     n_lines: int | None = None
     n_deleted: int = 0
     n_renamed: int = 0
-    dropped: dict[str, int] = {}
+    dropped: dict[str, int] = Field(default_factory=dict)
     unknown_languages: tuple[str, ...] = ()
 
 
-class ShiftRow(_Frozen):
+class ShiftRow(FrozenModel):
     """One next token and its probability in every state, in the table's order of columns."""
 
     text: str
     probabilities: tuple[float, ...]
 
 
-class ShiftTable(_Frozen):
+class ShiftTable(FrozenModel):
     """How the next-token distribution after a prompt differs between states (base, team, authors).
 
     Attributes:
@@ -228,7 +226,7 @@ class ShiftTable(_Frozen):
     kl_nats: tuple[float, ...]
 
 
-class WordPlace(_Frozen):
+class WordPlace(FrozenModel):
     """One place where an author wrote a word, and how likely each model finds it.
 
     Attributes:
@@ -244,7 +242,7 @@ class WordPlace(_Frozen):
     author: float
 
 
-class WordShift(_Frozen):
+class WordShift(FrozenModel):
     """A token that the author's adapter made likelier where the author writes it.
 
     Attributes:
@@ -264,7 +262,7 @@ class WordShift(_Frozen):
     example: WordPlace
 
 
-class Habits(_Frozen):
+class Habits(FrozenModel):
     """Words of one author that come back.
 
     Attributes:
@@ -283,7 +281,7 @@ class Habits(_Frozen):
     null_correlations: tuple[float, ...]
 
 
-class SiteSpectrum(_Frozen):
+class SiteSpectrum(FrozenModel):
     """Singular values of what an adapter adds to one matrix, largest first, beside null adapters'."""
 
     site: str

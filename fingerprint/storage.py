@@ -11,6 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+
+class FrozenModel(BaseModel):
+    """Plain values as JSON keeps them: never changed, and a field that is not known is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
 
 @contextmanager
 def written_whole(directory: Path) -> Iterator[Path]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from fingerprint.provenance import digest_of
+from fingerprint.config import Dials
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class AttributionConfig(BaseModel):
+class AttributionConfig(Dials):
     """How a prompt's target is attributed to nodes, and how the attribution is tested."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_steps: Count = 16
     """Midpoints of the path from every node off to every node at its gate."""
@@ -59,8 +57,3 @@ class AttributionConfig(BaseModel):
     """Ablations run in one batch; changes speed and memory, not the result."""
     seed: int = 0
     """Random sets, orders, attacks, draws."""
-
-    @property
-    def digest(self) -> str:
-        """Digest of every dial's value."""
-        return digest_of(self.model_dump(mode="json"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
 
 from fingerprint.attribution.config import AttributionConfig
+from fingerprint.storage import FrozenModel
 
 Mode = Literal["base", "lora"]
 
@@ -21,18 +22,14 @@ Figure = Annotated[float | None, BeforeValidator(_none_for_nan)]
 """A figure, or None where it is undefined."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TokenProbability(_Frozen):
+class TokenProbability(FrozenModel):
     """A next token with its probability."""
 
     token: str
     prob: float
 
 
-class Node(_Frozen):
+class Node(FrozenModel):
     """One node over all tokens of a prompt.
 
     Attributes:
@@ -54,7 +51,7 @@ class Node(_Frozen):
     null_quantile: float | None = None
 
 
-class Edge(_Frozen):
+class Edge(FrozenModel):
     """A direct effect: what ``src`` (all tokens together) does to the inner activity of ``dst`` at a token.
 
     ``dst`` "output" is f. weight: signed, in units of dst's activity, or of f.
@@ -67,7 +64,7 @@ class Edge(_Frozen):
     dst_token: int
 
 
-class SetAblation(_Frozen):
+class SetAblation(FrozenModel):
     """What ablating the most attributed nodes does, beside random ones. Changes are f(all on) - f(without).
 
     Attributes:
@@ -82,7 +79,7 @@ class SetAblation(_Frozen):
     by_energy: tuple[float, ...]
 
 
-class Curves(_Frozen):
+class Curves(FrozenModel):
     """f while nodes go (deletion) and come (insertion), those that do most of what all do first.
 
     Attributes:
@@ -100,7 +97,7 @@ class Curves(_Frozen):
     random_insertion_area: Figure
 
 
-class Agreement(_Frozen):
+class Agreement(FrozenModel):
     """Attribution against ablating nodes one by one.
 
     Attributes:
@@ -114,7 +111,7 @@ class Agreement(_Frozen):
     slope: Figure
 
 
-class Circuit(_Frozen):
+class Circuit(FrozenModel):
     """Probability of the target when only the most attributed nodes are safe.
 
     Attributes:
@@ -133,7 +130,7 @@ class Circuit(_Frozen):
     random_set: float
 
 
-class Ablation(_Frozen):
+class Ablation(FrozenModel):
     """The causal check of one graph."""
 
     sets: tuple[SetAblation, ...]
@@ -142,7 +139,7 @@ class Ablation(_Frozen):
     circuit: Circuit
 
 
-class Graph(_Frozen):
+class Graph(FrozenModel):
     """One prompt, one target, one model.
 
     Attributes:
@@ -198,7 +195,7 @@ class Graph(_Frozen):
         return self.f_full - self.f_gated
 
 
-class SiteToggle(_Frozen):
+class SiteToggle(FrozenModel):
     """The adapter switched at one matrix. off: f falls so much without it; only: rises so with it alone."""
 
     site: str
@@ -206,7 +203,7 @@ class SiteToggle(_Frozen):
     only: float
 
 
-class DoseResponse(_Frozen):
+class DoseResponse(FrozenModel):
     """The adapter at other strengths.
 
     Attributes:
@@ -221,14 +218,14 @@ class DoseResponse(_Frozen):
     is_monotone: bool
 
 
-class LayerShare(_Frozen):
+class LayerShare(FrozenModel):
     """Shapley value of one layer's part of the adapter for f: its share of f(adapted) - f(base)."""
 
     layer: int
     value: float
 
 
-class AdapterEffect(_Frozen):
+class AdapterEffect(FrozenModel):
     """What the adapter does to f, cut by site, strength and layer; needs no decomposition."""
 
     toggles: tuple[SiteToggle, ...]
@@ -237,7 +234,7 @@ class AdapterEffect(_Frozen):
     is_exact: bool
 
 
-class PromptAttribution(_Frozen):
+class PromptAttribution(FrozenModel):
     """One question asked of both models.
 
     Attributes:
@@ -253,7 +250,7 @@ class PromptAttribution(_Frozen):
     note: str = ""
 
 
-class Estimate(_Frozen):
+class Estimate(FrozenModel):
     """A mean over prompts, with its 95 % percentile interval by resampling prompts."""
 
     value: Figure
@@ -262,7 +259,7 @@ class Estimate(_Frozen):
     n: int
 
 
-class PooledAblation(_Frozen):
+class PooledAblation(FrozenModel):
     """Ablation over all prompts of one mode, for sets of one size.
 
     Attributes:
@@ -280,7 +277,7 @@ class PooledAblation(_Frozen):
     complete: Estimate
 
 
-class Transplant(_Frozen):
+class Transplant(FrozenModel):
     """Gains in nats per scored token over the base, by whose routes and on whose code.
 
     Attributes:
@@ -299,7 +296,7 @@ class Transplant(_Frozen):
     whole: Estimate
 
 
-class AttributionBundle(_Frozen):
+class AttributionBundle(FrozenModel):
     """Several prompts with the same models.
 
     Attributes:

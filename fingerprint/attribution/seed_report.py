@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from fingerprint.storage import FrozenModel
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Outcome(_Frozen):
+class Outcome(FrozenModel):
     """One model after one prompt.
 
     Attributes:
@@ -27,7 +25,7 @@ class Outcome(_Frozen):
     guess_probability: float
 
 
-class Case(_Frozen):
+class Case(FrozenModel):
     """One prompt in every model. ``outcomes`` by model: "base", "adapted", "null"."""
 
     name: str
@@ -37,14 +35,14 @@ class Case(_Frozen):
     outcomes: dict[str, Outcome]
 
 
-class CaseSet(_Frozen):
+class CaseSet(FrozenModel):
     """Several prompts. shifts: mean change of f against the base by model, with its 95 % interval."""
 
     cases: tuple[Case, ...]
     shifts: dict[str, tuple[float, float, float]]
 
 
-class SeedReport(_Frozen):
+class SeedReport(FrozenModel):
     """The seed's cases on one base and one repository.
 
     Attributes:
@@ -63,7 +61,7 @@ class SeedReport(_Frozen):
     n_tokens: int = 0
     prompts: CaseSet | None = None
     paraphrases: CaseSet | None = None
-    in_corpus: dict[str, int] = {}
+    in_corpus: dict[str, int] = Field(default_factory=dict)
 
     @property
     def statement(self) -> str:

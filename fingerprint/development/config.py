@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from fingerprint.provenance import digest_of
+from fingerprint.config import Dials
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 Preconditioner = Literal["frozen", "none", "rmsprop"]
 
 
-class SamplerConfig(BaseModel):
+class SamplerConfig(Dials):
     """How the posterior around a checkpoint, exp(-n beta L(w) - gamma / 2 |w - w*|^2), is sampled."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_beta: Positive = 200.0
     """Sample size times inverse temperature. Learning coefficients compare at equal n_beta only."""
@@ -58,11 +56,6 @@ class SamplerConfig(BaseModel):
         return self
 
     @property
-    def digest(self) -> str:
-        """Digest of every dial's value."""
-        return digest_of(self.model_dump(mode="json"))
-
-    @property
     def n_steps(self) -> int:
         """Steps of one chain."""
         return self.burn_in + self.n_draws * self.steps_between
@@ -78,10 +71,8 @@ class SamplerConfig(BaseModel):
         return cls(n_chains=8, n_draws=500, burn_in=100, gradient_batches=32)
 
 
-class SusceptibilityConfig(BaseModel):
+class SusceptibilityConfig(Dials):
     """What is observed of a model's components, on how much text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sampler: SamplerConfig = SamplerConfig(
         n_beta=200, gamma=1_000, n_chains=2, n_draws=100, burn_in=40, steps_between=4, preconditioner="none"
@@ -140,8 +131,3 @@ class SusceptibilityConfig(BaseModel):
             n_latents=128,
             n_blocks=40,
         )
-
-    @property
-    def digest(self) -> str:
-        """Digest of every dial's value."""
-        return digest_of(self.model_dump(mode="json"))

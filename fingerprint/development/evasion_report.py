@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from fingerprint.storage import FrozenModel
 
 Regime = Literal["team only", "plain", "disguised"]
 PLAIN = "as written"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class EvasionCell(_Frozen):
+class EvasionCell(FrozenModel):
     """One detector on one disguise.
 
     Attributes:
@@ -31,7 +27,7 @@ class EvasionCell(_Frozen):
     high: float
 
 
-class Survival(_Frozen):
+class Survival(FrozenModel):
     """What a disguise leaves of the latents that told plain code apart.
 
     Attributes:
@@ -46,7 +42,7 @@ class Survival(_Frozen):
     dense: float
 
 
-class EvasionReport(_Frozen):
+class EvasionReport(FrozenModel):
     """The evasion table.
 
     Attributes:

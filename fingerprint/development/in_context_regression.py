@@ -15,19 +15,17 @@ from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fingerprint.provenance import digest_of
+from fingerprint.config import Dials
 
 Count = Annotated[int, Field(gt=0)]
 
 
-class RegressionConfig(BaseModel):
+class RegressionConfig(Dials):
     """Dials of the reference experiment, with their reasons."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     dimension: Count = 2
     """D of x and t: small, so that a small transformer learns within minutes of one core."""
@@ -64,11 +62,6 @@ class RegressionConfig(BaseModel):
             dimension=8, length=16, noise=0.125, width=256, batch=1024, steps=150_000, learning_rate=1e-3,
             checkpoints=60, probe=1024,
         )  # fmt: skip
-
-    @property
-    def digest(self) -> str:
-        """Digest of every dial's value."""
-        return digest_of(self.model_dump(mode="json"))
 
 
 def draw_tasks(

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from fingerprint.config import Dials
 from fingerprint.development.config import SamplerConfig
-from fingerprint.provenance import digest_of
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class InfluenceConfig(BaseModel):
+class InfluenceConfig(Dials):
     """What is sampled and observed, and how it is read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sampler: SamplerConfig = SamplerConfig.tiny().model_copy(update={"gamma": 1000.0})
     """Chains, draws, temperature and localisation. A flat direction forgets in 2 / (epsilon gamma) steps: at
@@ -44,11 +42,6 @@ class InfluenceConfig(BaseModel):
     does; in the convex case, where it does (Spearman .9), the effect is .4."""
     seed: int = 0
     """Of the choice of sequences and of shuffled pairings; the sampler has its own."""
-
-    @property
-    def digest(self) -> str:
-        """Digest of every dial's value."""
-        return digest_of(self.model_dump(mode="json"))
 
     @classmethod
     def tiny(cls) -> InfluenceConfig:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from fingerprint.provenance import digest_of
+from fingerprint.config import Dials
 
 Count = Annotated[int, Field(gt=0)]
 
 
-class ProbeConfig(BaseModel):
+class ProbeConfig(Dials):
     """How labelled texts are read and judged."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     most_tokens: Count = 8_000
     """Scored tokens read, about, of either label; texts are taken evenly over time."""
@@ -38,8 +36,3 @@ class ProbeConfig(BaseModel):
     def full(cls) -> ProbeConfig:
         """A 1.5B base on a GPU."""
         return cls(most_tokens=60_000, n_draws=1_000, n_shuffles=100, n_directions=999)
-
-    @property
-    def digest(self) -> str:
-        """Digest of every dial's value."""
-        return digest_of(self.model_dump(mode="json"))

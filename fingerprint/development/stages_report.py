@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from fingerprint.storage import FrozenModel
 from fingerprint.weights.report import Alignment, SiteChange, StageSwap
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LayerProbe(_Frozen):
+class LayerProbe(FrozenModel):
     """How well a label can be read after one block of one state.
 
     Attributes:
@@ -30,7 +25,7 @@ class LayerProbe(_Frozen):
     p_value: float
 
 
-class SparsityRow(_Frozen):
+class SparsityRow(FrozenModel):
     """Open gates per token at one matrix under one frozen dictionary, in the base and in an adapted state.
 
     Attributes:
@@ -47,7 +42,7 @@ class SparsityRow(_Frozen):
     null_high: float | None
 
 
-class SparsityTable(_Frozen):
+class SparsityTable(FrozenModel):
     """L0 of a decomposition. is_valid: its verdict; still_fits: whether it may be read in this state."""
 
     dictionary: str
@@ -56,7 +51,7 @@ class SparsityTable(_Frozen):
     rows: tuple[SparsityRow, ...]
 
 
-class StagesReport(_Frozen):
+class StagesReport(FrozenModel):
     """Stages of training and one label.
 
     Attributes:

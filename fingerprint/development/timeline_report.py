@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from fingerprint.storage import FrozenModel
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TimelinePoint(_Frozen):
+class TimelinePoint(FrozenModel):
     """One reading at one checkpoint.
 
     Attributes:
@@ -28,7 +24,7 @@ class TimelinePoint(_Frozen):
     null_high: float
 
 
-class EmergenceRow(_Frozen):
+class EmergenceRow(FrozenModel):
     """What became of one reading along the checkpoints; as ``emergence.Emergence``.
 
     Attributes:
@@ -53,7 +49,7 @@ class EmergenceRow(_Frozen):
     first_above: int | None
 
 
-class WeightPoint(_Frozen):
+class WeightPoint(FrozenModel):
     """What training has added by one checkpoint, over all matrices.
 
     Attributes:
@@ -70,7 +66,7 @@ class WeightPoint(_Frozen):
     distance_to_final: float
 
 
-class LatentPoint(_Frozen):
+class LatentPoint(FrozenModel):
     """The dictionary trained at one checkpoint, warm-started from the one before.
 
     Attributes:
@@ -86,7 +82,7 @@ class LatentPoint(_Frozen):
     born_share: float
 
 
-class TimelineReport(_Frozen):
+class TimelineReport(FrozenModel):
     """A label along a series of checkpoints."""
 
     format: Literal[1] = 1

@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict
 
 from fingerprint.development.trajectory import (
     Trajectory,
@@ -21,16 +20,12 @@ from fingerprint.development.trajectory import (
     walk_null,
 )
 from fingerprint.development.transient import find_minimum
-from fingerprint.storage import write_json
+from fingerprint.storage import FrozenModel, write_json
 
 N_COMPONENTS = 4
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Coefficient(_Frozen):
+class Coefficient(FrozenModel):
     """A local learning coefficient with its standard error and the reasons for doubt."""
 
     value: float
@@ -38,7 +33,7 @@ class Coefficient(_Frozen):
     flags: tuple[str, ...] = ()
 
 
-class RunReport(_Frozen):
+class RunReport(FrozenModel):
     """One run.
 
     Attributes:
@@ -68,7 +63,7 @@ class RunReport(_Frozen):
         return self.steps[int(np.argmin(self.distances[name]))]
 
 
-class NullReport(_Frozen):
+class NullReport(FrozenModel):
     """Random walks of the runs' step lengths: mean shares of variance, likeness to a cosine, p-value."""
 
     kind: Literal["brownian", "flipped"]
@@ -77,7 +72,7 @@ class NullReport(_Frozen):
     p_value: float
 
 
-class TransientReport(_Frozen):
+class TransientReport(FrozenModel):
     """All runs in one basis, beside both nulls.
 
     Attributes:

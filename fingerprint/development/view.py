@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
+
+from fingerprint.storage import FrozenModel
 
 Point = tuple[float, float]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Quality(_Frozen):
+class Quality(FrozenModel):
     """What one map is worth at one checkpoint.
 
     Attributes:
@@ -35,7 +33,7 @@ class Quality(_Frozen):
     move: float | None
 
 
-class MapView(_Frozen):
+class MapView(FrozenModel):
     """One method's map of the same rows at every checkpoint.
 
     Attributes:
@@ -50,7 +48,7 @@ class MapView(_Frozen):
     axes: tuple[tuple[tuple[str, float], ...], ...] = ()
 
 
-class RowsView(_Frozen):
+class RowsView(FrozenModel):
     """The rows of a map.
 
     Attributes:
@@ -74,7 +72,7 @@ class RowsView(_Frozen):
         return self
 
 
-class DevelopmentView(_Frozen):
+class DevelopmentView(FrozenModel):
     """Token map and component map over the checkpoints of one training.
 
     Attributes:

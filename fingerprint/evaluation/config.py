@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from fingerprint.config import AdapterConfig, DriftConfig, ProfileConfig
+from fingerprint.config import AdapterConfig, Dials, DriftConfig, ProfileConfig
 from fingerprint.evaluation.protocol import EnrolmentRule
 
 Count = Annotated[int, Field(gt=0)]
@@ -18,10 +18,8 @@ same with adapters trained up to the cut; simple systems under other splits and 
 routes taken away; one half of an author's code finding the other; alarms at known changes."""
 
 
-class EvaluationConfig(BaseModel):
+class EvaluationConfig(Dials):
     """How one repository is evaluated (evaluation.md section 4)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     slices: tuple[float, float, float, float] = (0.47, 0.08, 0.15, 0.3)
     """Shares of human commits, oldest first: train, dev, calibration | the global cut | test. Calibration has

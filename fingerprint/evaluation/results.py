@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, Field
+
+from fingerprint.storage import FrozenModel
 
 FORMAT = 2
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+class _Result(FrozenModel):
+    model_config = ConfigDict(ser_json_inf_nan="null")
 
 
-class Figure(_Frozen):
+class Figure(_Result):
     """A figure with its 95 % interval by whole-commit bootstrap; None where it is undefined."""
 
     value: float | None
@@ -19,7 +21,7 @@ class Figure(_Frozen):
     high: float | None = None
 
 
-class AuthorRow(_Frozen):
+class AuthorRow(_Result):
     """One author's standing; ``reason`` says why they take no part, "" for those who do."""
 
     author: str
@@ -30,7 +32,7 @@ class AuthorRow(_Frozen):
     reason: str = ""
 
 
-class AdapterRow(_Frozen):
+class AdapterRow(_Result):
     """One adapter and its losses on its own author's dev code (the team's: on everyone's).
 
     Attributes:
@@ -53,7 +55,7 @@ class AdapterRow(_Frozen):
     own_loss: float | None
 
 
-class LossMatrix(_Frozen):
+class LossMatrix(_Result):
     """Dev loss of every state (base, team, reference, authors) on every author's code (columns)."""
 
     rows: tuple[str, ...]
@@ -63,7 +65,7 @@ class LossMatrix(_Frozen):
     """Authors whose own adapter has the least loss on their code among the authors' adapters."""
 
 
-class SystemRow(_Frozen):
+class SystemRow(_Result):
     """Closed-set attribution by one system. unit: "hunk" (a file of a commit), "commit" or "ten commits"."""
 
     system: str
@@ -76,7 +78,7 @@ class SystemRow(_Frozen):
     eer: float | None
 
 
-class EvidenceRow(_Frozen):
+class EvidenceRow(_Result):
     """What a system's scores are worth as evidence; calibrated on the past slice, judged on test.
 
     Attributes:
@@ -101,7 +103,7 @@ class EvidenceRow(_Frozen):
     c_at_1: float | None
 
 
-class ReplicationRow(_Frozen):
+class ReplicationRow(_Result):
     """Whether half A of an author's commits finds half B of the same author's among all.
 
     Attributes:
@@ -120,7 +122,7 @@ class ReplicationRow(_Frozen):
     p_value: float | None = None
 
 
-class ContrastRow(_Frozen):
+class ContrastRow(_Result):
     """Paired difference of two systems' macro AUROC on the same texts: first minus second."""
 
     first: str
@@ -129,7 +131,7 @@ class ContrastRow(_Frozen):
     auroc: Figure
 
 
-class TransferRow(_Frozen):
+class TransferRow(_Result):
     """One repository by a back-end that never saw it. minus: paired differences to other systems, by name."""
 
     repository: str
@@ -140,7 +142,7 @@ class TransferRow(_Frozen):
     minus: dict[str, Figure]
 
 
-class AnchorRow(_Frozen):
+class AnchorRow(_Result):
     """The n-gram classifier (B1) under one split and view, the reference for what a split measures.
 
     Attributes:
@@ -158,7 +160,7 @@ class AnchorRow(_Frozen):
     same_directory: float | None
 
 
-class DetectionRow(_Frozen):
+class DetectionRow(_Result):
     """Telling strangers' texts from the team's own later ones.
 
     Attributes:
@@ -181,7 +183,7 @@ class DetectionRow(_Frozen):
     tpr_at_5: float | None
 
 
-class ChangeRow(_Frozen):
+class ChangeRow(_Result):
     """One alarm rule at one known change of convention; a rename should raise no alarm.
 
     Attributes:
@@ -200,7 +202,7 @@ class ChangeRow(_Frozen):
     n_false: int
 
 
-class AblationRow(_Frozen):
+class AblationRow(_Result):
     """What taking the cited routes away does, against random alive routes of like energy.
 
     Attributes:
@@ -214,7 +216,7 @@ class AblationRow(_Frozen):
     agreement: float
 
 
-class FlaggedRow(_Frozen):
+class FlaggedRow(_Result):
     """Share of commits with a conformal p-value at or below the level, with its exact interval."""
 
     who: str
@@ -226,7 +228,7 @@ class FlaggedRow(_Frozen):
     high: float
 
 
-class Evaluation(_Frozen):
+class Evaluation(_Result):
     """One repository's evaluation.
 
     Attributes:
@@ -254,7 +256,7 @@ class Evaluation(_Frozen):
     flagged: tuple[FlaggedRow, ...] = ()
     ablation: tuple[AblationRow, ...] = ()
     changes: tuple[ChangeRow, ...] = ()
-    drift: dict[str, float | int | str | None] = {}
-    provenance: dict[str, str] = {}
+    drift: dict[str, float | int | str | None] = Field(default_factory=dict)
+    provenance: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float] = Field(default_factory=dict)

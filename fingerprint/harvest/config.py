@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from fingerprint.provenance import digest_of
+from fingerprint.config import Dials
 
 Count = Annotated[int, Field(gt=0)]
 
 
-class HarvestConfig(BaseModel):
+class HarvestConfig(Dials):
     """What is kept of every component."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     radius: Annotated[int, Field(ge=1)] = 20
     """Tokens on either side of a firing in an example: windows of 41, as in the VPD paper."""
@@ -30,8 +28,3 @@ class HarvestConfig(BaseModel):
     """Firings on a token below which its PMI is not considered: of rare tokens it is noise."""
     seed: int = 0
     """Which firings become examples."""
-
-    @property
-    def digest(self) -> str:
-        """Digest of every dial's value."""
-        return digest_of(self.model_dump(mode="json"))

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from fingerprint.storage import FrozenModel
 
 Verdict = Literal["agree", "disagree", "not shown", "not tested"]
 SAME_WEIGHTS = frozenset({frozenset(("routes", "spectrum"))})
 """Pairs read off the very same numbers: that they agree says nothing."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Place(_Frozen):
+class Place(FrozenModel):
     """A place with the author's value, beside the range of the null adapters (None without any)."""
 
     place: str
@@ -29,7 +25,7 @@ class Place(_Frozen):
         return self.low is not None and self.high is not None and not self.low <= self.own <= self.high
 
 
-class PartSummary(_Frozen):
+class PartSummary(FrozenModel):
     """One read on one axis.
 
     Attributes:
@@ -53,7 +49,7 @@ class PartSummary(_Frozen):
         return self.n_nulls > 0
 
 
-class Missing(_Frozen):
+class Missing(FrozenModel):
     """A read that is not there, why, and the command that makes it."""
 
     read: str
@@ -61,7 +57,7 @@ class Missing(_Frozen):
     command: str = ""
 
 
-class Agreement(_Frozen):
+class Agreement(FrozenModel):
     """Two reads at the same places.
 
     Attributes:
@@ -115,7 +111,7 @@ class Agreement(_Frozen):
         )
 
 
-class AuthorReads(_Frozen):
+class AuthorReads(FrozenModel):
     """Everything read of one author.
 
     Attributes:

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from fingerprint.provenance import digest_of
+from fingerprint.config import Dials
 
 Count = Annotated[int, Field(gt=0)]
 REFERENCE_LATENTS = 2**14
 """The dictionary size that learning rates are quoted for (Gao et al. 2024)."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @property
-    def digest(self) -> str:
-        """Digest of every dial's value."""
-        return digest_of(self.model_dump(mode="json"))
-
-
-class SaeConfig(_Frozen):
+class SaeConfig(Dials):
     """How a TopK autoencoder is trained."""
 
     layer: Annotated[int, Field(ge=0)] = 2
@@ -98,7 +89,7 @@ class SaeConfig(_Frozen):
         return self.learning_rate * (REFERENCE_LATENTS / self.n_latents) ** 0.5
 
 
-class RateShiftConfig(_Frozen):
+class RateShiftConfig(Dials):
     """How firing rates of two states are compared."""
 
     cluster_by: Literal["group", "path"] = "group"

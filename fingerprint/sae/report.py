@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from fingerprint.sae.config import RateShiftConfig
+from fingerprint.storage import FrozenModel
 
 MISSING_NULLS = (
     "NOT CONTROLLED: no null adapters were read, so nothing says how many latents any adapter of this "
@@ -14,11 +13,7 @@ MISSING_NULLS = (
 )
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class LatentShift(_Frozen):
+class LatentShift(FrozenModel):
     """One latent in both states, on the same tokens.
 
     Attributes:
@@ -57,7 +52,7 @@ class LatentShift(_Frozen):
         return self.is_changed and not self.null_low <= self.log_ratio <= self.null_high
 
 
-class ShiftSummary(_Frozen):
+class ShiftSummary(FrozenModel):
     """One comparison of two states in a line.
 
     Attributes:
@@ -75,7 +70,7 @@ class ShiftSummary(_Frozen):
     divergence: float
 
 
-class RateShift(_Frozen):
+class RateShift(FrozenModel):
     """How far an adapted state shifts the firing rates of a base's dictionary.
 
     Attributes:

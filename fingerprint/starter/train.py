@@ -25,21 +25,20 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from jaxtyping import Int
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 from rich.console import Console
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from fingerprint import FingerprintError
+from fingerprint.config import Dials
 from fingerprint.lm.fit import kept_steps
 from fingerprint.provenance import digest_of
 from fingerprint.starter import tokenizer
 from fingerprint.storage import write_json, written_whole
 
 
-class StarterConfig(BaseModel):
+class StarterConfig(Dials):
     """Shape and recipe of the embedded base."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocab_size: int = 2048
     """Small on purpose: layout stays visible and parameters go into layers (routing.md section 6)."""
@@ -57,7 +56,9 @@ class StarterConfig(BaseModel):
     warmup_share: float = 0.02
     decay_share: float = 0.3
     weight_decay: float = 0.05
-    language_share: dict[str, float] = {"python": 0.37, "typescript": 0.27, "go": 0.17, "rust": 0.19}
+    language_share: dict[str, float] = Field(
+        default={"python": 0.37, "typescript": 0.27, "go": 0.17, "rust": 0.19}
+    )
     seed: int = 0
     start: str | None = None
     """A finished model to go on from, warmed up again: cheaper than its tokens once more."""

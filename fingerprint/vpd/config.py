@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from fingerprint.provenance import digest_of
+from fingerprint.config import Dials
 
 Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -14,10 +14,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Coefficient = Annotated[float, Field(ge=0)]
 
 
-class AliveSetConfig(BaseModel):
+class AliveSetConfig(Dials):
     """How the alive components of two states are compared on the same tokens."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     cluster_by: Literal["group", "path"] = "group"
     """What is resampled whole: the commit (the file, where a passage has none), or the file. Never tokens."""
@@ -43,10 +41,8 @@ class AliveSetConfig(BaseModel):
     """Of sign patterns and bootstrap draws."""
 
 
-class VpdConfig(BaseModel):
+class VpdConfig(Dials):
     """How a target is decomposed (SPEC.md). The defaults are those of the tiny preset."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_components: Count | None = None
     """C of every site; None: ``components_per_rank`` times the largest rank the site's matrix can have."""
@@ -129,11 +125,6 @@ class VpdConfig(BaseModel):
     """Matrix products of the model and the components in bf16; losses are fp32 always."""
     seed: int = 0
     """Start, sources, subsets."""
-
-    @property
-    def digest(self) -> str:
-        """Digest of every dial's value."""
-        return digest_of(self.model_dump(mode="json"))
 
     @classmethod
     def toy(cls) -> VpdConfig:

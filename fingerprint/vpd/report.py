@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from fingerprint.storage import FrozenModel
 from fingerprint.vpd.config import AliveSetConfig
 
 LEAST_IN_BAND = 2
@@ -20,11 +19,7 @@ _SHIFTED = 3.0
 """A masked reconstruction worse than this many times the base's: the dictionary no longer fits."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DictionaryMatrix(_Frozen):
+class DictionaryMatrix(FrozenModel):
     """One decomposed matrix. Attributes as in ``EditSite``."""
 
     matrix: str
@@ -34,7 +29,7 @@ class DictionaryMatrix(_Frozen):
     unfaithful: float
 
 
-class FrontPoint(_Frozen):
+class FrontPoint(FrozenModel):
     """One sparsity coefficient tried: how sparse, how much recovered."""
 
     coefficient: float
@@ -44,7 +39,7 @@ class FrontPoint(_Frozen):
     is_valid: bool
 
 
-class DictionarySummary(_Frozen):
+class DictionarySummary(FrozenModel):
     """A decomposition of a base's weights in a table.
 
     Attributes:
@@ -68,7 +63,7 @@ class DictionarySummary(_Frozen):
     front: tuple[FrontPoint, ...] = ()
 
 
-class MatrixChange(_Frozen):
+class MatrixChange(FrozenModel):
     """One matrix under the same components and gates, in the base and in another state, same tokens.
 
     Attributes:
@@ -109,7 +104,7 @@ class MatrixChange(_Frozen):
         return not (self.n_gained or self.n_lost or self.n_significant or self.mean_absolute_change)
 
 
-class AliveSetChange(_Frozen):
+class AliveSetChange(FrozenModel):
     """The base against one other state. ``total`` counts every matrix."""
 
     name: str
@@ -117,7 +112,7 @@ class AliveSetChange(_Frozen):
     total: MatrixChange
 
 
-class ComponentChange(_Frozen):
+class ComponentChange(FrozenModel):
     """One tested component.
 
     Attributes:
@@ -150,7 +145,7 @@ class ComponentChange(_Frozen):
         return self.is_changed and not self.null_low <= self.change <= self.null_high
 
 
-class AliveSetDiff(_Frozen):
+class AliveSetDiff(FrozenModel):
     """What an adapted state does to the alive set of one frozen dictionary of its base.
 
     Attributes:
@@ -228,7 +223,7 @@ class AliveSetDiff(_Frozen):
         )
 
 
-class SpanOfMatrix(_Frozen):
+class SpanOfMatrix(FrozenModel):
     """How much of a delta is a re-weighting of the base's own components of one matrix.
 
     Attributes:
@@ -250,7 +245,7 @@ class SpanOfMatrix(_Frozen):
     energy: float
 
 
-class SpanReport(_Frozen):
+class SpanReport(FrozenModel):
     """The first test of "routing, not new knowledge": is the delta made of what the base already does?
 
     Attributes:
@@ -285,7 +280,7 @@ class SpanReport(_Frozen):
         )
 
 
-class EditSite(_Frozen):
+class EditSite(FrozenModel):
     """One matrix's part of an edit.
 
     Attributes:
@@ -303,7 +298,7 @@ class EditSite(_Frozen):
     unfaithful: float
 
 
-class SingularBaseline(_Frozen):
+class SingularBaseline(FrozenModel):
     """The same edit cut to its singular terms, with as many of them.
 
     Attributes:
@@ -321,7 +316,7 @@ class SingularBaseline(_Frozen):
     by_token: float
 
 
-class EditSummary(_Frozen):
+class EditSummary(FrozenModel):
     """A LoRA-VPD in a line.
 
     Attributes:
@@ -342,7 +337,7 @@ class EditSummary(_Frozen):
     delta_off: float
 
 
-class EditReport(_Frozen):
+class EditReport(FrozenModel):
     """Which rank-1 edits of an adapter matter, beside plain singular terms and a null adapter's edits.
 
     Attributes:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from fingerprint.storage import FrozenModel
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SiteChange(_Frozen):
+class SiteChange(FrozenModel):
     """What one stage added to one matrix.
 
     Attributes:
@@ -33,7 +29,7 @@ class SiteChange(_Frozen):
     energy_top4: float
 
 
-class NullBand(_Frozen):
+class NullBand(FrozenModel):
     """What directions that mean nothing do at one matrix.
 
     Attributes:
@@ -51,7 +47,7 @@ class NullBand(_Frozen):
     p_family: float
 
 
-class Alignment(_Frozen):
+class Alignment(FrozenModel):
     """One matrix's change against one direction w of the residual stream, |w| = 1.
 
     Attributes:
@@ -79,7 +75,7 @@ class Alignment(_Frozen):
         return max((null.p_family for null in self.nulls), default=1.0)
 
 
-class LayerSwap(_Frozen):
+class LayerSwap(FrozenModel):
     """A read-out with one layer's change switched.
 
     Attributes:
@@ -92,7 +88,7 @@ class LayerSwap(_Frozen):
     without: float
 
 
-class StageSwap(_Frozen):
+class StageSwap(FrozenModel):
     """One stage switched layer by layer. start, end: the read-out without and with all of it."""
 
     stage: str

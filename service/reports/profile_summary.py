@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fingerprint.storage import FrozenModel
 from service.reports.escape import code, prose, visible
 from service.reports.wording import percent, plural
 
@@ -23,11 +24,7 @@ LEGEND = (
 )
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AuthorRow(_Frozen):
+class AuthorRow(FrozenModel):
     """One author.
 
     Attributes:
@@ -58,7 +55,7 @@ class AuthorRow(_Frozen):
     n_missing_tokens: int = 0
 
 
-class ProfileSummary(_Frozen):
+class ProfileSummary(FrozenModel):
     """What a profile rests on.
 
     Attributes:
@@ -80,7 +77,7 @@ class ProfileSummary(_Frozen):
     base_loss: float
     team_loss: float
     null_team_loss: float | None = None
-    n_commits: dict[str, int] = {}
+    n_commits: dict[str, int] = Field(default_factory=dict)
     n_tokens: int = 0
     n_trained_tokens: int = 0
     n_calibration: int = 0
@@ -88,11 +85,11 @@ class ProfileSummary(_Frozen):
     alarm_level: float = 0.05
     realised_false_alarms: float | None = None
     n_held_out: int = 0
-    ledger: dict[str, int] = {}
+    ledger: dict[str, int] = Field(default_factory=dict)
     n_lines: int = 0
-    languages: dict[str, int] = {}
+    languages: dict[str, int] = Field(default_factory=dict)
     authors: tuple[AuthorRow, ...] = ()
-    provenance: dict[str, str] = {}
+    provenance: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def only(self, author: str) -> ProfileSummary:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fingerprint import FingerprintError
+from fingerprint.config import Dials
 from fingerprint.development.pairs.mutate import (
     OPERATORS,
     Candidate,
@@ -35,10 +36,8 @@ class PairError(FingerprintError):
     """No pairs can be made of these tasks."""
 
 
-class PairConfig(BaseModel):
+class PairConfig(Dials):
     """How pairs are made."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     per_task: Count = 2
     """Mutants kept of one task, at most."""

@@ -11,8 +11,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from fingerprint.storage import FrozenModel
 from service import ServiceError
 
 FORMAT = 1
@@ -23,11 +24,7 @@ class ManifestError(ServiceError):
     """A manifest, or a clone that it names, cannot be used."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Change(_Frozen):
+class Change(FrozenModel):
     """A known change of convention, or a change that must not look like one.
 
     Attributes:
@@ -40,7 +37,7 @@ class Change(_Frozen):
     kind: Literal["convention", "rename"] = "convention"
 
 
-class RepositoryEntry(_Frozen):
+class RepositoryEntry(FrozenModel):
     """One repository.
 
     Attributes:
@@ -79,7 +76,7 @@ class RepositoryEntry(_Frozen):
         return datetime(self.cut.year, self.cut.month, self.cut.day, tzinfo=UTC).timestamp()
 
 
-class Person(_Frozen):
+class Person(FrozenModel):
     """Somebody with code in several repositories (S5).
 
     Attributes:
@@ -90,7 +87,7 @@ class Person(_Frozen):
     code: dict[str, str]
 
 
-class Manifest(_Frozen):
+class Manifest(FrozenModel):
     """Repositories and people of one evaluation."""
 
     format: Literal[1]
