@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,19 +79,17 @@ def build_team_signature(
     if config.view == "fused":
         neighbours = fit_ngram_neighbours(team_texts(slices.train, config.lexical_texts))
 
+    read = read or partial(read_team, routed, team_weights, config=config, progress=progress)
+
     def measure(passages: Sequence[Passage]) -> Measures:
-        if read is None:
-            found = read_team(routed, team_weights, passages, config, progress)
-        else:
-            found = read(passages)
+        found = read(passages)
         return found if neighbours is None else read_counts(found, passages, neighbours)
 
     languages = sorted({passage.language for slice_ in slices for passage in slice_})
     choosing, judging = _halves(measure(_some_foreign(foreign, languages)))
     capped = [measured_code((slice_,), config) for slice_ in slices[1:]]
-    # calibration last: a second process may have read it meanwhile
-    measured = [measure(capped[0]), *reversed([measure(texts) for texts in reversed(capped[1:])])]
-    dev, calibration, held_out = (texts.by_group() for texts in measured)
+    measured = {i: measure(capped[i]) for i in (0, 2, 1)}  # calibration last: it may be read beside
+    dev, calibration, held_out = (measured[i].by_group() for i in range(3))
     scorer, separation = _fit_scorer(measured[0], choosing, neighbours, config)
     readings, known = _calibrate(scorer, calibration, held_out, judging, config)
     null: dict[str, np.ndarray] = {}
@@ -98,8 +97,7 @@ def build_team_signature(
     if null_weights is not None:
         pair = ModelPair(routed, zero, null_weights)
         null_dev, null_calibration = (
-            with_log_ratio(found, pair, texts, config).by_group()
-            for found, texts in zip(measured[:2], capped[:2], strict=True)
+            with_log_ratio(measured[i], pair, capped[i], config).by_group() for i in range(2)
         )
         null, null_languages = _null_readings(null_dev, null_calibration, config)
     layout = {"null_languages": null_languages, "phi_names": list(PhiLayout(tuple(routed.sites)).names)}
