@@ -216,7 +216,7 @@ def _calibrate(
         "realised": realised_shares(stream, least),
         "stream": stream,
         "n_rolled": sum(entry["slice"] == "calibration" for entry in stream),
-        "warnings": _warnings(cells, points, config),
+        "warnings": _warnings(cells, points, config, is_silent=not large.log_ratio.any()),
     }
 
 
@@ -248,9 +248,22 @@ def _stream(
     return found
 
 
-def _warnings(cells: dict[str, np.ndarray], points: Sequence[PowerPoint], config: DriftConfig) -> list[str]:
-    """Caveats of the signature that every report repeats."""
+def _warnings(
+    cells: dict[str, np.ndarray], points: Sequence[PowerPoint], config: DriftConfig, *, is_silent: bool
+) -> list[str]:
+    """Caveats of the signature that every report repeats.
+
+    Args:
+        is_silent: the team's adapter changes nothing.
+    """
     found: list[str] = []
+    if is_silent:
+        is_fused = config.view == "fused"
+        rest = "the verdict rests on n-grams alone" if is_fused else "no verdict means anything"
+        found.append(
+            "No training of the team's adapter predicted its later code better than the base does: the "
+            f"routes say nothing of this team, and {rest}. More code is needed."
+        )
     n, needed = len(cells[ALL]), least_commits(config.alarm_level)
     if n < needed:
         found.append(

@@ -52,6 +52,15 @@ def test_too_short_a_history_says_how_much_is_needed(toy) -> None:
         )  # fmt: skip
 
 
+def test_an_adapter_that_learned_nothing_is_said_to_say_nothing(toy) -> None:
+    assert not any("say nothing" in warning for warning in toy.signature.facts["warnings"])
+    silent = build_team_signature(
+        toy.slices, routed=toy.routed, team_weights=toy.routed.zero_weights(), config=toy.config,
+        provenance=toy.signature.provenance, authors=(),
+    )  # fmt: skip
+    assert "the verdict rests on n-grams alone" in silent.facts["warnings"][0]
+
+
 def test_cells_leave_small_commits_out() -> None:
     measures = Measures(
         ("a", "b", "c"), ("go", "python", "go"), np.array([100.0, 20.0, 70.0]), np.zeros(3), np.zeros((3, 2)),
