@@ -181,9 +181,9 @@ class DriftReport(FrozenModel):
     hunks: tuple[HunkDrift, ...] = ()
     n_tokens: int = 0
     n_lines: int = 0
-    dropped: dict[str, int] = Field(default_factory=dict)
+    dropped: dict[str, int] = Field(default={})
     signature: str = ""
-    provenance: dict[str, str] = Field(default_factory=dict)
+    provenance: dict[str, str] = Field(default={})
     warnings: tuple[str, ...] = ()
 
 
@@ -200,7 +200,7 @@ class DiffFacts(FrozenModel):
     n_lines: int | None = None
     n_deleted: int = 0
     n_renamed: int = 0
-    dropped: dict[str, int] = Field(default_factory=dict)
+    dropped: dict[str, int] = Field(default={})
     unknown_languages: tuple[str, ...] = ()
 
 

@@ -61,7 +61,7 @@ class SeedReport(FrozenModel):
     n_tokens: int = 0
     prompts: CaseSet | None = None
     paraphrases: CaseSet | None = None
-    in_corpus: dict[str, int] = Field(default_factory=dict)
+    in_corpus: dict[str, int] = Field(default={})
 
     @property
     def statement(self) -> str:

@@ -77,7 +77,7 @@ class ProfileSummary(FrozenModel):
     base_loss: float
     team_loss: float
     null_team_loss: float | None = None
-    n_commits: dict[str, int] = Field(default_factory=dict)
+    n_commits: dict[str, int] = Field(default={})
     n_tokens: int = 0
     n_trained_tokens: int = 0
     n_calibration: int = 0
@@ -85,11 +85,11 @@ class ProfileSummary(FrozenModel):
     alarm_level: float = 0.05
     realised_false_alarms: float | None = None
     n_held_out: int = 0
-    ledger: dict[str, int] = Field(default_factory=dict)
+    ledger: dict[str, int] = Field(default={})
     n_lines: int = 0
-    languages: dict[str, int] = Field(default_factory=dict)
+    languages: dict[str, int] = Field(default={})
     authors: tuple[AuthorRow, ...] = ()
-    provenance: dict[str, str] = Field(default_factory=dict)
+    provenance: dict[str, str] = Field(default={})
     warnings: tuple[str, ...] = ()
 
     def only(self, author: str) -> ProfileSummary:
