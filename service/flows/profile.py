@@ -106,10 +106,11 @@ def _make_team_signature(bench: Bench, plan: Plan, trained: Trained) -> str:
         config=drift.digest, foreign=Corpus(plan.foreign.power).digest, layout=_SIGNATURE_LAYOUT,
     )  # fmt: skip
 
-    n_tokens = sum(len(passage.marked) for passage in measured_code(slices.measured, drift)) / 4
-    reader = TeamReader(bench, trained.team, bench.counter("team signature", n_tokens))
+    reader = TeamReader(bench, trained.team)
 
     def write(directory: Path) -> None:
+        n_tokens = sum(len(passage.marked) for passage in measured_code(slices.measured, drift)) / 4
+        reader.count = bench.counter("team signature", n_tokens)
         signature = build_team_signature(
             TeamSlices(slices.train, slices.dev, slices.calibration, slices.held_out), routed=bench.routed,
             team_weights=trained.team.state, config=drift, provenance=bench.provenance(slices.digest),

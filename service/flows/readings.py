@@ -123,6 +123,8 @@ class TeamReader:
         """Delete what was read: commit by commit it says more than a signature needs."""
         for digest in self._read:
             self.bench.store.remove(_KIND, digest)
+            if self.bench.record is not None:
+                self.bench.record.release(_KIND, digest)
 
 
 def fill_readings(bench: Bench, slices: Slices, foreign: ForeignSlices) -> None:
