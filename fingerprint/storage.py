@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,3 +50,22 @@ def write_json(path: Path, value: Any) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def read_format(
+    path: Path, version: int, refuse: Callable[[str], Exception], *, what: str, remedy: str
+) -> dict[str, Any]:
+    """JSON that ``write_json`` wrote, with a "format" of this version.
+
+    Args:
+        refuse: the error that is raised, of a message, where it is missing, damaged or of another format.
+        what: what is read, and where, for people. remedy: what to do then.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise refuse(f"No readable {what}: {error}. {remedy}.") from error
+    seen = stored.get("format")
+    if seen != version:
+        raise refuse(f"Expected format {version} of the {what}, found format {seen!r}. {remedy}.")
+    return stored

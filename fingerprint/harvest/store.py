@@ -6,7 +6,6 @@ Torch-free.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from fingerprint import FingerprintError
 from fingerprint.harvest.summary import COMPONENT_TABLES, background_tables, component_tables
 from fingerprint.harvest.tally import STRENGTH_UNIT, Tally
 from fingerprint.provenance import Provenance
-from fingerprint.storage import write_json, written_whole
+from fingerprint.storage import read_format, write_json, written_whole
 
 FORMAT = 1
 PAGE = 50
@@ -164,15 +163,9 @@ class Harvest:
         Raises:
             HarvestError: missing, damaged, or of another format.
         """
-        try:
-            facts = json.loads((directory / _INDEX).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise HarvestError(f"No readable harvest in {directory}: {error}. Harvest again.") from error
-        if facts.get("format") != FORMAT:
-            raise HarvestError(
-                f"The harvest in {directory} has format {facts.get('format')!r}, this version reads "
-                f"{FORMAT}: harvest again."
-            )
+        facts = read_format(
+            directory / _INDEX, FORMAT, HarvestError, what=f"harvest in {directory}", remedy="Harvest again"
+        )
         return cls(directory, facts)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from fingerprint import FingerprintError
 from fingerprint.evaluation.metrics import Interval
 from fingerprint.labels.label import Label
 from fingerprint.labels.scoring import LabelScore
-from fingerprint.storage import write_json
+from fingerprint.storage import read_format, write_json
 
 FORMAT = 1
 
@@ -54,14 +53,7 @@ class Labels:
         Raises:
             LabelsError: missing, damaged, or of another format.
         """
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise LabelsError(f"No readable labels in {path}: {error}. Label again.") from error
-        if facts.get("format") != FORMAT:
-            raise LabelsError(
-                f"The labels in {path} have format {facts.get('format')!r}, not {FORMAT}: label again."
-            )
+        facts = read_format(path, FORMAT, LabelsError, what=f"labels in {path}", remedy="Label again")
         scores = [_score(stored) for stored in facts["scores"]]
         return cls(
             tuple(_label(stored) for stored in facts["labels"]),

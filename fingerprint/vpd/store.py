@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from fingerprint.storage import write_json, written_whole
+from fingerprint.storage import read_format, write_json, written_whole
 from fingerprint.vpd.components import VpdError
 from fingerprint.vpd.config import VpdConfig
 from fingerprint.vpd.metrics import Metrics, SiteMetrics
@@ -88,15 +87,13 @@ def _tensors(found: Decomposition) -> dict[str, Any]:
 
 
 def _read_facts(directory: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VpdError(f"No readable decomposition in {directory}: {error}. Run it again.") from error
-    if facts.get("format") != FORMAT:
-        raise VpdError(
-            f"The decomposition in {directory} has format {facts.get('format')!r}, not {FORMAT}: run again."
-        )
-    return facts
+    return read_format(
+        directory / "config.json",
+        FORMAT,
+        VpdError,
+        what=f"decomposition in {directory}",
+        remedy="Run it again",
+    )
 
 
 def _facts(found: Decomposition, target: Target) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Literal
 
 from fingerprint import FingerprintError
 from fingerprint.passage import Passage
-from fingerprint.storage import write_json
+from fingerprint.storage import read_format, write_json
 
 FORMAT = 1
 _FILE = "pairs.json"
@@ -90,15 +89,13 @@ class PairSet:
         Raises:
             StoredPairsError: missing, damaged, or of another format.
         """
-        try:
-            stored = json.loads((directory / _FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StoredPairsError(f"No readable pairs in {directory}: {error}. Make them again.") from error
-        if stored.get("format") != FORMAT:
-            raise StoredPairsError(
-                f"The pairs in {directory} have format {stored.get('format')!r}, this version reads "
-                f"{FORMAT}: make them again."
-            )
+        stored = read_format(
+            directory / _FILE,
+            FORMAT,
+            StoredPairsError,
+            what=f"pairs in {directory}",
+            remedy="Make them again",
+        )
         return cls(
             tuple(_pair(one) for one in stored["pairs"]),
             tuple(Tally(**one) for one in stored["tallies"]),
