@@ -38,8 +38,8 @@ class AdapterConfig(Dials):
     """Longest row; the embedded base was trained at this length."""
     batch_tokens: Annotated[int, Field(gt=0)] = 1024
     """Padded tokens per optimiser step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    """AdamW on B alone over whitened routes; larger than for a trained A (performance.md section 1)."""
+    learning_rate: Annotated[float, Field(gt=0)] = 4e-3
+    """Muon's, in AdamW's units, on B alone over whitened routes (adapters/muon.py)."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Linear warm-up, then cosine to a tenth."""
     scale: Annotated[float, Field(gt=0)] = 1.0

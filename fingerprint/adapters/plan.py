@@ -105,7 +105,7 @@ class Plan:
         return pad_batch(self.windows, self.batches[step])
 
     def learning_rate(self, step: int) -> float:
-        """AdamW's learning rate at one step."""
+        """Muon's learning rate at one step."""
         warmup = round(self.config.warmup_share * self.n_steps)
         return self.config.learning_rate * schedule(step, self.n_steps, warmup)
 

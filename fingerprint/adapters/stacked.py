@@ -1,6 +1,6 @@
 """Train many authors' B at once over the shared routes: one pass of the base for all of them.
 
-Every author keeps a run of their own: plan, AdamW, schedule, dev losses and checkpoint, all as in
+Every author keeps a run of their own: plan, momentum, schedule, dev losses and checkpoint, all as in
 ``train_adapter``. A step takes the next block of rows of as many authors as ``step_tokens`` allows, adds
 their losses up and goes back once; each gradient is that of the author's own loss, so each result is that
 of ``train_adapter`` up to rounding. An author who is done makes room for the next.
@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fingerprint.adapters.checkpoint import RunState, resume, save_checkpoint
+from fingerprint.adapters.muon import muon_updates
 from fingerprint.adapters.plan import Plan, Precision, Text, TrainProgress, plan_training, run_key, wants_bf16
 from fingerprint.adapters.train import (
     CHECKPOINT_SECONDS,
@@ -108,7 +109,7 @@ class _Run:
     """One task under way.
 
     Attributes:
-        vector: B of all sites, flat, in the order of ``shapes``; with the optimiser, there from start to end.
+        vector: B of all sites, flat, in the order of ``shapes``; there, as the momentum, from start to end.
     """
 
     name: str
@@ -118,7 +119,6 @@ class _Run:
     state: RunState = field(default_factory=RunState)
     key: str = ""
     vector: Float[Tensor, " p"] = field(default_factory=lambda: torch.zeros(0))
-    optimiser: torch.optim.Optimizer | None = None
 
     @classmethod
     def planned(cls, routed: RoutedModel, name: str, task: StackedTask) -> _Run:
@@ -130,17 +130,17 @@ class _Run:
         """Take up the start state, or what the checkpoint holds."""
         start = self.task.start
         self.key = digest_of(["stacked", run_key(routed, self.plan, start, autocast)])
-        # AdamW of the flat vector: one fused kernel an author, with that author's own rate and step count
         self.vector = self._flat(start).to(routed.device, torch.float32)
-        self.optimiser = torch.optim.AdamW([self.vector], weight_decay=0.0, fused=True)
-        self.state, weights = resume(self.task.checkpoint, self.key, routed.device, self.optimiser)
+        self.state, weights = resume(self.task.checkpoint, self.key, routed.device)
+        if not self.state.momentum.numel():
+            self.state.momentum = torch.zeros_like(self.vector)
         if weights is not None:
             self.vector.copy_(self._flat(weights))
 
     def end(self, autocast: bool) -> TrainedWeights:
-        """Save the end, let the optimiser go, and give the state kept."""
+        """Save the end, let the moving state go, and give the state kept."""
         self.save()
-        self.vector, self.optimiser = torch.zeros(0), None
+        self.vector = self.state.momentum = torch.zeros(0)
         return TrainedWeights.of(self.plan, self.state, self.task.start, autocast)
 
     @property
@@ -159,21 +159,16 @@ class _Run:
     def _flat(self, weights: RouteWeights) -> Float[Tensor, " p"]:
         return torch.cat([weights[site].flatten() for site in self.shapes])
 
-    def advance(self, gradient: Float[Tensor, " p"], loss: float) -> None:
-        """Take an optimiser step."""
-        assert self.optimiser is not None
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.plan.learning_rate(self.state.step)
-        self.vector.grad = gradient
-        self.optimiser.step()
-        self.vector.grad = None
+    def advance(self, update: Float[Tensor, " p"], momentum: Float[Tensor, " p"], loss: float) -> None:
+        """Take a step, with this run's own learning rate."""
+        self.vector.sub_(update, alpha=self.plan.learning_rate(self.state.step))
+        self.state.momentum.copy_(momentum)
         self.state.step += 1
         self.state.losses.append(loss)
 
     def save(self) -> None:
         """Write the checkpoint, if there is to be one."""
-        assert self.optimiser is not None
-        save_checkpoint(self.task.checkpoint, self.key, self.weights(), self.optimiser, self.state)
+        save_checkpoint(self.task.checkpoint, self.key, self.weights(), self.state)
 
 
 @dataclass(eq=False)
@@ -269,8 +264,10 @@ def _step(stacked: StackedModel, runs: Sequence[_Run]) -> None:
     losses = stacked.losses(up, batch)
     gradients = torch.autograd.grad(losses.sum(), list(up.values()))
     rows = torch.cat([gradient.flatten(1) for gradient in gradients], 1).float()
-    for run, row, loss in zip(runs, rows, losses.tolist(), strict=True):
-        run.advance(row, loss)
+    momenta = torch.stack([run.state.momentum for run in runs])
+    updates = muon_updates(rows, momenta, list(shapes.values()))
+    for run, update, momentum, loss in zip(runs, updates, momenta, losses.tolist(), strict=True):
+        run.advance(update, momentum, loss)
 
 
 def _one_by_one(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fingerprint.adapters.budget import count_scored
 from fingerprint.adapters.checkpoint import RunState, resume, save_checkpoint
+from fingerprint.adapters.muon import muon_updates
 from fingerprint.adapters.plan import (
     Plan,
     Precision,
@@ -133,23 +134,19 @@ def train_adapter(
     keep = kept_steps(plan.n_steps, n_kept) if n_kept else ()
     with state_kept(routed), fast_passes(routed, autocast):
         routed.set_weights(start)
-        optimiser = torch.optim.AdamW(
-            list(routed.parameters.values()), lr=config.learning_rate, weight_decay=0.0, fused=True
-        )
         key = run_key(routed, plan, start, autocast, keep)
-        run, weights = resume(checkpoint, key, routed.device, optimiser)
+        run, weights = resume(checkpoint, key, routed.device)
         if weights is not None:
             routed.set_weights(weights)
         _optimise(
             routed,
-            optimiser,
             plan,
             run,
             autocast=autocast,
             may_keep_start=may_keep_start,
             keep=frozenset(keep),
             progress=progress,
-            save=lambda: save_checkpoint(checkpoint, key, routed.weights(), optimiser, run),
+            save=lambda: save_checkpoint(checkpoint, key, routed.weights(), run),
         )
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
@@ -200,7 +197,6 @@ def mean_dev_loss(
 
 def _optimise(
     routed: RoutedModel,
-    optimiser: torch.optim.Optimizer,
     plan: Plan,
     run: RunState,
     *,
@@ -217,12 +213,8 @@ def _optimise(
         run.dev_history.append((0, mean_dev_loss(routed, plan.dev, autocast=autocast)))
     first, started, saved = run.step, time.monotonic(), time.monotonic()
     while run.step < plan.n_steps:
-        for group in optimiser.param_groups:
-            group["lr"] = plan.learning_rate(run.step)
         loss = _step_loss(routed, plan, run.step, autocast)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
+        _move(routed, run, loss, plan.learning_rate(run.step))
         run.step += 1
         run.losses.append(float(loss.detach()))
         if run.step in plan.dev_steps:
@@ -243,6 +235,17 @@ def _step_loss(routed: RoutedModel, plan: Plan, step: int, autocast: bool) -> Fl
     batch = plan.batch(step).to(routed.device)
     with torch.autocast(routed.device.type, torch.bfloat16, enabled=autocast):
         return mean_loss(routed.model, batch)
+
+
+def _move(routed: RoutedModel, run: RunState, loss: Float[Tensor, ""], learning_rate: float) -> None:
+    """One step of Muon on every B."""
+    up = list(routed.parameters.values())
+    gradient = torch.cat([part.flatten() for part in torch.autograd.grad(loss, up)])
+    if not run.momentum.numel():
+        run.momentum = torch.zeros_like(gradient)
+    update = muon_updates(gradient[None], run.momentum[None], [b.shape for b in up])[0]
+    for b, part in zip(up, update.split([b.numel() for b in up]), strict=True):
+        b.data.add_(part.view_as(b), alpha=-learning_rate)
 
 
 def _progress(plan: Plan, run: RunState, first: int, seconds: float) -> TrainProgress:
