@@ -50,12 +50,15 @@ def muon_updates(
 
 
 def _orthogonalised(matrices: Float[Tensor, "*b d r"]) -> Float[Tensor, "*b d r"]:
-    """U V^T of U S V^T, about: Newton-Schulz iterations, on the side of the smaller Gram matrix."""
-    is_tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if is_tall else matrices
-    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    """U V^T of U S V^T, about: Newton-Schulz iterations, all on the smaller Gram matrix (they commute with it)."""
+    if matrices.shape[-2] < matrices.shape[-1]:
+        return _orthogonalised(matrices.mT).mT
+    x = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     a, b, c = _COEFFICIENTS
+    gram = x.mT @ x
+    identity = torch.eye(gram.shape[-1], device=gram.device, dtype=gram.dtype)
+    product = identity
     for _ in range(_N_ITERATIONS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if is_tall else x
+        factor = a * identity + b * gram + c * gram @ gram
+        product, gram = product @ factor, factor @ gram @ factor
+    return x @ product
