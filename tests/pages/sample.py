@@ -33,8 +33,8 @@ from service.flows.review_page import reviewed
 from service.sample.organisation import SampleOrganisation
 from service.settings import Settings
 
-SMALL = ProfileConfig(adapter=AdapterConfig(team_tokens=16_000, author_tokens=8_000, learning_rate=1e-3))
-"""A fifth of the demo's text, at a rate that suits few steps: every page has something to say."""
+SMALL = ProfileConfig(adapter=AdapterConfig(team_tokens=16_000, author_tokens=8_000))
+"""A fifth of the demo's text: every page has something to say."""
 N_REVIEWS = 4
 _DICTIONARY = SaeConfig.tiny().model_copy(
     update={"n_latents": 512, "tokens": 65_536, "shuffle_tokens": 16_384, "sample_tokens": 8_192}
