@@ -38,7 +38,8 @@ def test_a_step_has_about_one_size_in_every_direction_whatever_the_gradients_sca
     generator = torch.Generator().manual_seed(1)
     gradient = torch.randn(24, 8, generator=generator) * torch.logspace(0, -1.5, 8)
     small, large = (
-        muon_updates(scale * gradient.flatten()[None], torch.zeros(1, 192), SHAPES[:1]) for scale in (1e-3, 1e3)
+        muon_updates(scale * gradient.flatten()[None], torch.zeros(1, 192), SHAPES[:1])
+        for scale in (1e-3, 1e3)
     )
     values = torch.linalg.svdvals(large.view(24, 8)) / (0.2 * 24**0.5)
     assert 0.6 < values.min() and values.max() < 1.3
