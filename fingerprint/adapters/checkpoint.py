@@ -1,4 +1,4 @@
-"""What a killed training goes on from: model state and run, in one file."""
+"""What a killed training goes on from: model state, optimiser and run, in one file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from fingerprint import FingerprintError
@@ -19,17 +19,28 @@ class CheckpointError(FingerprintError):
     """A checkpoint belongs to another run or cannot be read."""
 
 
+@runtime_checkable
+class Optimiser(Protocol):
+    """What moves the weights, and keeps a state between steps: torch's, or Muon over B."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        """Go on from there."""
+        ...
+
+
 @dataclass
 class RunState:
-    """The moving parts of a run: what a checkpoint holds, besides B.
+    """The moving parts of a run: what a checkpoint holds, besides B and the optimiser.
 
     Attributes:
-        momentum: Muon's, of all matrices, flat; empty before the first step.
         kept: states by step, of a run that keeps its development.
     """
 
     step: int = 0
-    momentum: Float[Tensor, " p"] = field(default_factory=lambda: torch.zeros(0))
     losses: list[float] = field(default_factory=list)
     dev_history: list[tuple[int, float]] = field(default_factory=list)
     best_step: int = 0
@@ -41,21 +52,27 @@ class RunState:
         return all(dev_loss < loss for step, loss in self.dev_history if step or may_keep_start)
 
 
-def save_checkpoint(path: Path | None, key: str, weights: RouteWeights, run: RunState) -> None:
-    """Write model state and run atomically; no path, no checkpoint."""
+def save_checkpoint(
+    path: Path | None, key: str, weights: RouteWeights, optimiser: Optimiser, run: RunState
+) -> None:
+    """Write model state, optimiser and run atomically; no path, no checkpoint."""
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.part")
     with fresh.open("wb") as stream:
-        torch.save({"key": key, "weights": weights, "run": asdict(run)}, stream)
+        torch.save(
+            {"key": key, "weights": weights, "optimiser": optimiser.state_dict(), "run": asdict(run)}, stream
+        )
         stream.flush()
         os.fsync(stream.fileno())  # a name that outlives a power cut must not outlive its content
     fresh.replace(path)
 
 
-def resume(path: Path | None, key: str, device: torch.device) -> tuple[RunState, RouteWeights | None]:
-    """The run a checkpoint holds and its model state; else a new one.
+def resume(
+    path: Path | None, key: str, device: torch.device, optimiser: Optimiser
+) -> tuple[RunState, RouteWeights | None]:
+    """The run a checkpoint holds and its model state, the optimiser's put into ``optimiser``; else a new one.
 
     Raises:
         CheckpointError: the checkpoint is of another run, or damaged.
@@ -72,4 +89,5 @@ def resume(path: Path | None, key: str, device: torch.device) -> tuple[RunState,
             f"The checkpoint {path} belongs to another run (other code, dials, start or base). "
             "Delete it to start over."
         )
+    optimiser.load_state_dict(stored["optimiser"])
     return RunState(**stored["run"]), stored["weights"]

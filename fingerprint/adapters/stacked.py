@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fingerprint.adapters.checkpoint import RunState, resume, save_checkpoint
-from fingerprint.adapters.muon import muon_updates
+from fingerprint.adapters.muon import Muon, muon_updates
 from fingerprint.adapters.plan import Plan, Precision, Text, TrainProgress, plan_training, run_key, wants_bf16
 from fingerprint.adapters.train import (
     CHECKPOINT_SECONDS,
@@ -119,6 +119,7 @@ class _Run:
     state: RunState = field(default_factory=RunState)
     key: str = ""
     vector: Float[Tensor, " p"] = field(default_factory=lambda: torch.zeros(0))
+    muon: Muon = field(default_factory=lambda: Muon(torch.zeros(0)))
 
     @classmethod
     def planned(cls, routed: RoutedModel, name: str, task: StackedTask) -> _Run:
@@ -131,16 +132,15 @@ class _Run:
         start = self.task.start
         self.key = digest_of(["stacked", run_key(routed, self.plan, start, autocast)])
         self.vector = self._flat(start).to(routed.device, torch.float32)
-        self.state, weights = resume(self.task.checkpoint, self.key, routed.device)
-        if not self.state.momentum.numel():
-            self.state.momentum = torch.zeros_like(self.vector)
+        self.muon = Muon(torch.zeros_like(self.vector))
+        self.state, weights = resume(self.task.checkpoint, self.key, routed.device, self.muon)
         if weights is not None:
             self.vector.copy_(self._flat(weights))
 
     def end(self, autocast: bool) -> TrainedWeights:
         """Save the end, let the moving state go, and give the state kept."""
         self.save()
-        self.vector = self.state.momentum = torch.zeros(0)
+        self.vector = self.muon.momentum = torch.zeros(0)
         return TrainedWeights.of(self.plan, self.state, self.task.start, autocast)
 
     @property
@@ -162,13 +162,13 @@ class _Run:
     def advance(self, update: Float[Tensor, " p"], momentum: Float[Tensor, " p"], loss: float) -> None:
         """Take a step, with this run's own learning rate."""
         self.vector.sub_(update, alpha=self.plan.learning_rate(self.state.step))
-        self.state.momentum.copy_(momentum)
+        self.muon.momentum.copy_(momentum)
         self.state.step += 1
         self.state.losses.append(loss)
 
     def save(self) -> None:
         """Write the checkpoint, if there is to be one."""
-        save_checkpoint(self.task.checkpoint, self.key, self.weights(), self.state)
+        save_checkpoint(self.task.checkpoint, self.key, self.weights(), self.muon, self.state)
 
 
 @dataclass(eq=False)
@@ -264,7 +264,7 @@ def _step(stacked: StackedModel, runs: Sequence[_Run]) -> None:
     losses = stacked.losses(up, batch)
     gradients = torch.autograd.grad(losses.sum(), list(up.values()))
     rows = torch.cat([gradient.flatten(1) for gradient in gradients], 1).float()
-    momenta = torch.stack([run.state.momentum for run in runs])
+    momenta = torch.stack([run.muon.momentum for run in runs])
     updates = muon_updates(rows, momenta, list(shapes.values()))
     for run, update, momentum, loss in zip(runs, updates, momenta, losses.tolist(), strict=True):
         run.advance(update, momentum, loss)

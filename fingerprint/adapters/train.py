@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fingerprint.adapters.budget import count_scored
 from fingerprint.adapters.checkpoint import RunState, resume, save_checkpoint
-from fingerprint.adapters.muon import muon_updates
+from fingerprint.adapters.muon import Muon, muon_updates
 from fingerprint.adapters.plan import (
     Plan,
     Precision,
@@ -134,19 +134,21 @@ def train_adapter(
     keep = kept_steps(plan.n_steps, n_kept) if n_kept else ()
     with state_kept(routed), fast_passes(routed, autocast):
         routed.set_weights(start)
+        muon = Muon(torch.zeros(sum(b.numel() for b in routed.parameters.values()), device=routed.device))
         key = run_key(routed, plan, start, autocast, keep)
-        run, weights = resume(checkpoint, key, routed.device)
+        run, weights = resume(checkpoint, key, routed.device, muon)
         if weights is not None:
             routed.set_weights(weights)
         _optimise(
             routed,
+            muon,
             plan,
             run,
             autocast=autocast,
             may_keep_start=may_keep_start,
             keep=frozenset(keep),
             progress=progress,
-            save=lambda: save_checkpoint(checkpoint, key, routed.weights(), run),
+            save=lambda: save_checkpoint(checkpoint, key, routed.weights(), muon, run),
         )
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
@@ -197,6 +199,7 @@ def mean_dev_loss(
 
 def _optimise(
     routed: RoutedModel,
+    muon: Muon,
     plan: Plan,
     run: RunState,
     *,
@@ -214,7 +217,7 @@ def _optimise(
     first, started, saved = run.step, time.monotonic(), time.monotonic()
     while run.step < plan.n_steps:
         loss = _step_loss(routed, plan, run.step, autocast)
-        _move(routed, run, loss, plan.learning_rate(run.step))
+        _move(routed, muon, loss, plan.learning_rate(run.step))
         run.step += 1
         run.losses.append(float(loss.detach()))
         if run.step in plan.dev_steps:
@@ -237,13 +240,11 @@ def _step_loss(routed: RoutedModel, plan: Plan, step: int, autocast: bool) -> Fl
         return mean_loss(routed.model, batch)
 
 
-def _move(routed: RoutedModel, run: RunState, loss: Float[Tensor, ""], learning_rate: float) -> None:
+def _move(routed: RoutedModel, muon: Muon, loss: Float[Tensor, ""], learning_rate: float) -> None:
     """One step of Muon on every B."""
     up = list(routed.parameters.values())
     gradient = torch.cat([part.flatten() for part in torch.autograd.grad(loss, up)])
-    if not run.momentum.numel():
-        run.momentum = torch.zeros_like(gradient)
-    update = muon_updates(gradient[None], run.momentum[None], [b.shape for b in up])[0]
+    update = muon_updates(gradient[None], muon.momentum[None], [b.shape for b in up])[0]
     for b, part in zip(up, update.split([b.numel() for b in up]), strict=True):
         b.data.add_(part.view_as(b), alpha=-learning_rate)
 
