@@ -24,6 +24,7 @@ from fingerprint.adapters.budget import (
     check_enough,
     count_scored,
     equal_budget,
+    recent_windows,
     windows_by_author,
 )
 from fingerprint.adapters.train import TrainedWeights, TrainProgress, train_adapter
@@ -33,6 +34,8 @@ from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
 from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import Provenance
 
+MOST_OWN = 0.9
+"""A null adapter reads at most this share of its tokens in common with the author's own adapter."""
 Progress = Callable[[str, TrainProgress], None]
 """Called with the author's key ("" for the team) and where their training stands."""
 
@@ -249,12 +252,6 @@ def author_snapshot(
     return Adapter.of_team(state, routed, provenance=provenance, facts=facts, kind="author")
 
 
-def count_by_author(routed: RoutedModel, train: Corpus, config: AdapterConfig) -> dict[str, int]:
-    """Scored tokens of every author, by author key in order of first appearance."""
-    windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
-    return {author: count_scored(own) for author, own in windows_by_author(train.passages, windows).items()}
-
-
 @dataclass(frozen=True, slots=True)
 class PopulationCount:
     """Who can be trained.
@@ -272,7 +269,10 @@ class PopulationCount:
 
 def count_population(routed: RoutedModel, train: Corpus, config: AdapterConfig) -> PopulationCount:
     """Who has enough code in the training slice."""
-    counts, least = count_by_author(routed, train, config), config.least_author_tokens
+    windows = windows_by_author(
+        train.passages, tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
+    )
+    counts, least = {a: count_scored(own) for a, own in windows.items()}, config.least_author_tokens
     enrolled = {author: n for author, n in counts.items() if n >= least}
     too_little = {a: InsufficientCodeError(a, n, least) for a, n in counts.items() if n < least}
     budget = equal_budget(enrolled, config.author_tokens, config.most_epochs)
@@ -297,6 +297,30 @@ def shuffle_authors(passages: Iterable[Passage], seed: int) -> list[Passage]:
         order = rng.permutation(len(commits))
         drawn.update({commit: commits[i][1] for commit, i in zip(commits, order, strict=True)})
     return [replace(passage, author=drawn[passage.group, passage.author]) for passage in passages]
+
+
+def shuffled_enough(
+    routed: RoutedModel, train: Corpus, shuffled: Corpus, count: PopulationCount, config: AdapterConfig
+) -> list[str]:
+    """Enrolled authors whose shuffled text is enough for an adapter, and not their own text over again.
+
+    Where nearly every commit of some quarters is one person's, so is what that person is dealt: an adapter of
+    it is the author's own, and no null.
+    """
+
+    def read(corpus: Corpus, author: str) -> dict[bytes, int]:
+        passages = corpus.where_author(author).passages
+        windows = tokenize_passages(routed.base, passages, config.max_passage_tokens)
+        return {window.ids.tobytes(): window.n_scored for window in recent_windows(windows, count.budget)}
+
+    usable: list[str] = []
+    for author in count.enrolled:
+        own, dealt = read(train, author), read(shuffled, author)
+        n_dealt = sum(dealt.values())
+        n_own = sum(n for window, n in dealt.items() if window in own)
+        if n_dealt >= config.least_author_tokens and n_own <= MOST_OWN * n_dealt:
+            usable.append(author)
+    return usable
 
 
 def loss_matrix(

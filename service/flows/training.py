@@ -404,19 +404,19 @@ def _train_author(
 def _train_null_set(
     bench: Bench, slices: Slices, population: Population, number: int, digests: dict[str, str]
 ) -> dict[str, Adapter]:
-    """Adapters of authors whose labels were shuffled by commit; one author alone has no such null.
+    """Adapters of authors whose labels were shuffled by commit; whoever is, or was, alone has no such null.
 
     All share one budget, so every null speaks for every author and ``config.null_authors`` of them do.
     """
-    from fingerprint.adapters.population import count_by_author, shuffle_authors
+    from fingerprint.adapters.population import shuffle_authors, shuffled_enough
 
     authors, config = population.count.enrolled, bench.config.adapter
     if len(authors) < 2:
         return {}
     enrolled = [passage for passage in slices.train if passage.author in authors]
     shuffled = Corpus.of(shuffle_authors(enrolled, config.seed + number))
-    counts = count_by_author(bench.routed, shuffled, config)
-    usable = [author for author in authors if counts.get(author, 0) >= config.least_author_tokens]
+    own = Corpus(tuple(enrolled))
+    usable = shuffled_enough(bench.routed, own, shuffled, population.count, config)
     chosen = usable[: bench.config.null_authors]
     return {
         f"{author}/{number}": _train_author(

@@ -14,7 +14,13 @@ from fingerprint.adapters.budget import (
     spread_windows,
     windows_by_author,
 )
-from fingerprint.adapters.population import loss_matrix, shuffle_authors, train_population
+from fingerprint.adapters.population import (
+    count_population,
+    loss_matrix,
+    shuffle_authors,
+    shuffled_enough,
+    train_population,
+)
 from fingerprint.config import AdapterConfig
 from fingerprint.lm.pair import RoutedModel
 from fingerprint.lm.routes import random_routes
@@ -149,3 +155,11 @@ def test_shuffled_authors_keep_commits_whole_and_quarters_balanced():
     moved = np.mean([a.author != b.author for a, b in zip(shuffled, passages, strict=True)])
     assert 0.2 < moved < 0.7
     assert shuffled == shuffle_authors(passages, 0) != shuffle_authors(passages, 1)
+
+
+@pytest.mark.parametrize(("first", "usable"), [(0, ["ada", "ben"]), (200, [])], ids=["together", "in turn"])
+def test_people_who_never_worked_in_one_quarter_are_dealt_their_own_and_have_no_null(routed, first, usable):
+    train = Corpus.of([*commits("ada", "config", 40), *commits("ben", "zz", 40, first)])
+    count = count_population(routed, train, CONFIG)
+    shuffled = Corpus.of(shuffle_authors(train, 1))
+    assert shuffled_enough(routed, train, shuffled, count, CONFIG) == usable
