@@ -70,7 +70,7 @@
     });
     var nTokens = graph.tokens.length - start, room = picture.parentNode.clientWidth - LEFT - COLUMN - 26;
     CELL = Math.max(46, Math.min(160, Math.floor(room / Math.max(1, nTokens))));
-    var width = LEFT + Math.max(1, nTokens) * CELL + COLUMN + 24, height = TOP + Math.max(1, rows.length) * ROW + 16;
+    var width = LEFT + Math.max(1, nTokens) * CELL + COLUMN + 24, height = TOP + Math.max(1, rows.length) * ROW + 26;
     picture.textContent = "";
     picture.setAttribute("viewBox", "0 0 " + width + " " + height);
     picture.setAttribute("width", width);
@@ -82,6 +82,7 @@
       var name = make("text", { "class": "token", transform: "translate(" + (x(t) + 4) + "," + (TOP - 10) + ") rotate(-38)" }, text.length > 12 ? text.slice(0, 11) + "\u2026" : text);
       picture.appendChild(name);
     });
+    picture.appendChild(make("text", { x: x(graph.target), y: height - 6, "text-anchor": "middle" }, "target"));
     rows.forEach(function (node, r) {
       var y = TOP + (r + 0.5) * ROW;
       picture.appendChild(make("path", { "class": "row", d: "M" + LEFT + "," + y + "H" + (width - 12) }));
@@ -108,7 +109,7 @@
         if (Math.abs(value) > best) { best = Math.abs(value); places[node.id] = [cx, cy]; }
       });
     });
-    if (state.edges) drawEdges(x(graph.target));
+    if (state.edges) drawEdges(x(graph.target), height - 18);
     circles.sort(function (a, b) { return b[0] - a[0]; }).forEach(function (pair) { picture.appendChild(pair[1]); });
     drawAblation(nodes, rowOf, width - COLUMN - 12, (state.mode === "base" ? prompt.base : prompt.lora).random);
     var model = state.mode === "base" ? prompt.base : prompt.lora;
@@ -117,10 +118,11 @@
     focusOn(state.chosen);
     showCard();
   }
-  function drawEdges(targetX) {
+  // Layers run downwards, so the target, which all of them write to, is the end of its column.
+  function drawEdges(targetX, targetY) {
     var edges = currentEdges(), largest = Math.max.apply(null, edges.map(function (e) { return Math.abs(e[2]); }).concat(1e-12));
     edges.forEach(function (edge) {
-      var from = places[edge[0]], to = edge[1] === "output" ? [targetX, 16] : places[edge[1]];
+      var from = places[edge[0]], to = edge[1] === "output" ? [targetX, targetY] : places[edge[1]];
       if (!from || !to) return;
       var middle = (from[1] + to[1]) / 2;
       picture.appendChild(make("path", { "class": "edge " + (edge[2] < 0 ? "down" : "up"), d: "M" + from[0] + "," + from[1] + "C" + from[0] + "," + middle + " " + to[0] + "," + middle + " " + to[0] + "," + to[1], "stroke-width": (0.6 + 2.2 * Math.abs(edge[2]) / largest).toFixed(2), "data-from": edge[0], "data-to": edge[1] }));
