@@ -25,9 +25,17 @@ from fingerprint.adapters.budget import (
     count_scored,
     equal_budget,
     recent_windows,
+    spread_windows,
     windows_by_author,
 )
-from fingerprint.adapters.train import TrainedWeights, TrainProgress, train_adapter
+from fingerprint.adapters.plan import wants_bf16
+from fingerprint.adapters.train import (
+    TrainedWeights,
+    TrainProgress,
+    mean_dev_loss,
+    state_kept,
+    train_adapter,
+)
 from fingerprint.config import AdapterConfig
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs, subtract_weights
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
@@ -321,6 +329,16 @@ def shuffled_enough(
         if n_dealt >= config.least_author_tokens and n_own <= MOST_OWN * n_dealt:
             usable.append(author)
     return usable
+
+
+def stopping_loss(routed: RoutedModel, state: RouteWeights, dev: Corpus, config: AdapterConfig) -> float:
+    """Loss of a state on the dev code that a team's training stops on, nats per scored token."""
+    windows = tokenize_passages(routed.base, dev.passages, config.max_passage_tokens)
+    with state_kept(routed):
+        routed.set_weights(state)
+        return mean_dev_loss(
+            routed, spread_windows(windows, config.dev_tokens), autocast=wants_bf16(routed, "auto")
+        )
 
 
 def loss_matrix(

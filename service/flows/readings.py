@@ -37,11 +37,13 @@ class Losses:
         rows: "base", "team", "null team" and "reference" where there are any, authors, nulls
             ("author/set").
         columns: authors with dev code. matrix: [n_rows, n_columns].
+        null_team: of the null team's adapter, on the dev code that the team's own was stopped on.
     """
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     matrix: np.ndarray
+    null_team: float | None
 
     def of(self, row: str, column: str) -> float | None:
         """One entry, None when either is missing."""
@@ -52,24 +54,29 @@ class Losses:
 
 def measure_losses(bench: Bench, slices: Slices, trained: Trained) -> Losses:
     """The N x N matrix of the population protocol, with base, team and nulls as rows."""
-    from fingerprint.adapters.population import loss_matrix
+    from fingerprint.adapters.population import loss_matrix, stopping_loss
 
     shared = {"team": trained.team, "null team": trained.null_team, "reference": trained.reference}
     states = {name: adapter.state for name, adapter in shared.items() if adapter is not None}
     states |= {name: adapter.state for name, adapter in (trained.authors | trained.nulls).items()}
     n_tokens = min(MOST_LOSS_TOKENS, bench.config.adapter.author_tokens // 10)
-    digest = bench.digest("losses", adapters=trained.digests, dev=slices.dev.digest, tokens=n_tokens)
+    digest = bench.digest(
+        "losses", adapters=trained.digests, dev=slices.dev.digest, tokens=n_tokens, layout=2
+    )
 
     def write(directory: Path) -> None:
         dev = _dev_windows(bench, slices.dev, n_tokens)
         matrix = loss_matrix(bench.routed, states, dev) if dev else np.zeros((1 + len(states), 0))
-        write_json(directory / "labels.json", {"rows": ["base", *states], "columns": list(dev)})
+        null = trained.null_team
+        null_team = null and stopping_loss(bench.routed, null.state, slices.dev, bench.config.adapter)
+        labels = {"rows": ["base", *states], "columns": list(dev), "null_team": null_team}
+        write_json(directory / "labels.json", labels)
         write_arrays(directory / "losses.safetensors", {"matrix": matrix})
 
     place = bench.make("losses", digest, "losses on everybody's dev code", write)
     labels = read_json(place / "labels.json")
     matrix = read_arrays(place / "losses.safetensors")["matrix"]
-    return Losses(tuple(labels["rows"]), tuple(labels["columns"]), matrix)
+    return Losses(tuple(labels["rows"]), tuple(labels["columns"]), matrix, labels["null_team"])
 
 
 def _dev_windows(bench: Bench, dev: Corpus, n_tokens: int) -> dict[str, list[TokenizedPassage]]:

@@ -33,7 +33,7 @@ def summarise(
         languages[passage.language] += passage.marked.count("\n")
     return ProfileSummary(
         repository=repository.resolve().name, team=plan.choice.describe(), signature=digest,
-        base_loss=team["start_dev_loss"], team_loss=team["best_dev_loss"], null_team_loss=_null_loss(losses),
+        base_loss=team["start_dev_loss"], team_loss=team["best_dev_loss"], null_team_loss=losses.null_team,
         n_commits=facts["n_commits"], n_tokens=sum(trained.counts.values()),
         n_trained_tokens=team["scored_tokens"], n_calibration=facts["n_calibration"].get("all", 0),
         least_tokens=facts["least_tokens"], alarm_level=config.drift.alarm_level,
@@ -44,13 +44,6 @@ def summarise(
         provenance={name: str(value) for name, value in asdict(signature.provenance).items()},
         warnings=(*facts.get("warnings", ()), *plan.ingested.ledger.notes, *_caveats(plan, trained)),
     )  # fmt: skip
-
-
-def _null_loss(losses: Losses) -> float | None:
-    """Mean over authors of the null team adapter's dev loss."""
-    if "null team" not in losses.rows or not losses.columns:
-        return None
-    return float(losses.matrix[losses.rows.index("null team")].mean())
 
 
 def _caveats(plan: Plan, trained: Trained) -> list[str]:

@@ -104,6 +104,7 @@ def test_a_second_run_only_looks_up(small_repository: Path, settings: Settings, 
     assert [row.name for row in summary.authors] == ["Ann Other", "Bob Some"]
     assert all(row.author_loss is not None and row.null_gains for row in summary.authors)
     assert summary.team_loss < summary.base_loss
+    assert summary.null_team_loss is not None and summary.team_loss < summary.null_team_loss
     assert not any((settings.home / "checkpoints").glob("*"))
 
 

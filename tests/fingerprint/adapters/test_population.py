@@ -19,6 +19,7 @@ from fingerprint.adapters.population import (
     loss_matrix,
     shuffle_authors,
     shuffled_enough,
+    stopping_loss,
     train_population,
 )
 from fingerprint.config import AdapterConfig
@@ -70,6 +71,9 @@ def test_a_population_learns_its_authors_apart(routed, tmp_path):
         routed, train, dev, CONFIG, checkpoints=tmp_path, progress=lambda who, _: seen.append(who)
     )
     assert set(population.authors) == {"ada", "ben"}
+    facts = population.team.facts
+    for state, loss in ((routed.zero_weights(), "start"), (population.team.state, "best")):
+        assert stopping_loss(routed, state, dev, CONFIG) == pytest.approx(facts[f"{loss}_dev_loss"], rel=1e-3)
     assert list(population.too_little) == ["new"]
     lack = population.too_little["new"]
     assert lack.need == 300 > lack.have
