@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from peft import PeftModel, get_peft_model
 
-from fingerprint.adapters import stacked
+from fingerprint.adapters import stacked, train
 from fingerprint.adapters.budget import count_scored, windows_by_author
+from fingerprint.adapters.muon import Muon
 from fingerprint.adapters.plan import wants_bf16
 from fingerprint.adapters.stacked import StackedTask, train_stacked
 from fingerprint.adapters.train import fast_passes, train_adapter
@@ -96,19 +97,17 @@ def _set_routes(model: PeftModel, routes: Routes, n_adapters: int) -> None:
 
 def own_step(routed: RoutedModel, blocks: Sequence[Batch], *, autocast: bool) -> Step:
     """The step of ``train_adapter``, for one adapter after the other."""
-    parameters = list(routed.parameters.values())
-    optimisers = [torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.0, fused=True) for _ in blocks]
+    n_weights = sum(b.numel() for b in routed.parameters.values())
+    muons = [Muon(torch.zeros(n_weights)) for _ in blocks]
     states = [routed.zero_weights() for _ in blocks]
 
     def step() -> None:
         with fast_passes(routed, autocast):
-            for number, (batch, optimiser) in enumerate(zip(blocks, optimisers, strict=True)):
+            for number, (batch, muon) in enumerate(zip(blocks, muons, strict=True)):
                 routed.set_weights(states[number])
                 with torch.autocast("cpu", BF16, enabled=autocast):
                     loss = mean_loss(routed.model, batch)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
+                train._move(routed, muon, loss, 1e-3)
                 states[number] = routed.weights()
 
     return step
