@@ -67,7 +67,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.installed
-	$(BIN)/python tests/bench/speed.py "$(or $(REPO),.)"
+	$(BIN)/python -m tests.bench.speed "$(or $(REPO),.)"
 	$(BIN)/python -m tests.bench.training "$(or $(REPO),.)"
 	$(BIN)/python -m tests.bench.scan "$(or $(REPO),.)"
 	$(BIN)/python -m tests.bench.queue
