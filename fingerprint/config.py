@@ -59,13 +59,15 @@ class DriftConfig(Dials):
     """How contributions become a calibrated drift score."""
 
     slices: tuple[float, float, float, float] = (0.6, 0.15, 0.2, 0.05)
-    """Shares of commits: train, dev, calibration, held-out, oldest first (routing.md section 3)."""
+    """Shares of commits: train, dev, calibration, held-out, oldest first (routing.md section 3); train also
+    takes what the others leave of theirs by slice_commits."""
     passage_tokens: Annotated[int, Field(gt=16)] = 512
     """Longest window read at once; as in training."""
     batch_tokens: Annotated[int, Field(gt=0)] = 1024
     """Padded tokens per forward pass; changes speed and memory, not the result."""
     slice_commits: Annotated[int, Field(gt=0)] = 200
-    """Newest commits read of dev, calibration and held-out each: p-values down to .005 in bounded time."""
+    """Most commits of dev, calibration and held-out each: p-values down to .005 in bounded time, and training
+    reaches nearer to now in a long history, which is worth more than any method (EVALUATION.md)."""
     commit_tokens: Annotated[int, Field(gt=0)] = 1_200
     """Scored tokens read of one commit when calibrating: more than the largest size of the power curve."""
     integration_points: Annotated[int, Field(ge=1, le=64)] = 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from pathlib import PurePosixPath
 
 from fingerprint.provenance import digest_of
@@ -110,21 +111,22 @@ class Corpus:
         wanted = set(groups)
         return Corpus(tuple(p for p in self.passages if p.group in wanted))
 
-    def split_by_time(self, fractions: Sequence[float]) -> tuple[Corpus, ...]:
+    def split_by_time(self, fractions: Sequence[float], most: int | None = None) -> tuple[Corpus, ...]:
         """Cut into consecutive slices of whole groups, by share of groups.
 
         Args:
             fractions: shares summing to 1, oldest first.
+            most: groups of any slice but the first, which takes what the others leave; None: no limit.
         """
         if abs(sum(fractions) - 1) > 1e-9:
             raise ValueError(f"fractions must sum to 1, got {list(fractions)}")
-        groups, slices, start, total = self.groups, [], 0, 0.0
-        for fraction in fractions:
-            total += fraction
-            end = round(total * len(groups))
-            slices.append(self.where_groups(groups[start:end]))
-            start = end
-        return tuple(slices)
+        groups = self.groups
+        ends = [round(total * len(groups)) for total in accumulate(fractions)]
+        later = [end - start for start, end in pairwise(ends)]
+        sizes = later if most is None else [min(size, most) for size in later]
+        first = len(groups) - sum(sizes)
+        bounds = [0, *accumulate(sizes, initial=first)]
+        return tuple(self.where_groups(groups[start:end]) for start, end in pairwise(bounds))
 
     def __iter__(self) -> Iterator[Passage]:
         return iter(self.passages)

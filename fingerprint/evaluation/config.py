@@ -24,6 +24,8 @@ class EvaluationConfig(Dials):
     slices: tuple[float, float, float, float] = (0.47, 0.08, 0.15, 0.3)
     """Shares of human commits, oldest first: train, dev, calibration | the global cut | test. Calibration has
     the share that a profile gives it; with half as much, 37 and 38 commits were too few to hold a level."""
+    slice_commits: Count = 200
+    """Most commits of dev and of calibration, as in a profile: train takes the rest of their shares."""
     tokens: Count = 150_000
     """Scored-token budget of every author, the newest text first; the team's is twice it."""
     n_null_sets: Annotated[int, Field(ge=0)] = 3

@@ -41,7 +41,7 @@ class TeamSlices(NamedTuple):
 
 def slice_team(corpus: Corpus, config: DriftConfig) -> TeamSlices:
     """Cut a team's corpus into its four slices by time, whole commits at a time."""
-    return TeamSlices(*corpus.split_by_time(config.slices))
+    return TeamSlices(*corpus.split_by_time(config.slices, config.slice_commits))
 
 
 @dataclass(frozen=True, slots=True)

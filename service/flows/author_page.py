@@ -183,10 +183,12 @@ class _Opened:
 
     def _unseen(self, key: str) -> list[Passage]:
         """The author's passages of dev and calibration, evenly over time; held-out stays untouched."""
+        from fingerprint.routing.team import slice_team
+
         enrolled = corpus_of(
             c for c in self.ingested.store if not self.choice.why_not(c, self._kind(c.author))
         )
-        _, *later, _ = enrolled.split_by_time(self.config.drift.slices)
+        _, *later, _ = slice_team(enrolled, self.config.drift)
         own = [passage for corpus in later for passage in corpus if passage.author == key]
         n_tokens = sum(len(passage.marked) for passage in own) / 4
         return own[:: max(1, round(n_tokens / MOST_TOKENS))]

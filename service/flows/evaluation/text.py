@@ -121,12 +121,14 @@ def read_history_of(
 
 def _slices(corpus: Corpus, config: EvaluationConfig, cut: float | None) -> tuple[Corpus, ...]:
     """Train, dev and calibration before the cut, test after it."""
-    if cut is None:
-        return corpus.split_by_time(config.slices)
-    older = Corpus(tuple(p for p in corpus if p.written_at < cut))
-    newer = Corpus(tuple(p for p in corpus if p.written_at >= cut))
     before = sum(config.slices[:3])
-    return (*older.split_by_time([share / before for share in config.slices[:3]]), newer)
+    if cut is None:
+        older, newer = corpus.split_by_time([before, config.slices[3]])
+    else:
+        older = Corpus(tuple(p for p in corpus if p.written_at < cut))
+        newer = Corpus(tuple(p for p in corpus if p.written_at >= cut))
+    shares = [share / before for share in config.slices[:3]]
+    return (*older.split_by_time(shares, config.slice_commits), newer)
 
 
 @dataclass(frozen=True)

@@ -128,3 +128,13 @@ def test_slices_are_by_time() -> None:
     slices = slice_team(corpus, DriftConfig())
     assert [len(one) for one in slices] == [12, 3, 4, 1]
     assert slices.held_out.groups == ("19",)
+
+
+def test_in_a_long_history_training_reaches_nearer_to_now() -> None:
+    corpus = Corpus.of(
+        passage_from_lines([(True, "x")], path="a", language="go", group=str(i), written_at=float(i))
+        for i in range(40)
+    )
+    slices = slice_team(corpus, DriftConfig(slice_commits=5))
+    assert [len(one) for one in slices] == [28, 5, 5, 2]
+    assert [group for one in slices for group in one.groups] == list(corpus.groups)
