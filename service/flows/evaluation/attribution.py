@@ -45,6 +45,8 @@ SCAN = "routes, scan summed"
 SCAN_UNBIASED = "routes, scan summed, past mean removed"
 SITES = "routes, shared site weights"
 LOGISTIC = "routes, sites x authors logistic"
+TEXT_LOGISTIC = "B1-B4, systems x authors logistic"
+"""The control of LOGISTIC: the same newer labels, the same author-wise weights, and text alone."""
 FUSED = "B6 + routes, stacked"
 FUSED_LOGISTIC = "B6 + routes logistic, stacked"
 EVERYTHING = "B6 + perplexity by kind + B8 + routes, stacked"
@@ -53,12 +55,14 @@ REFITTED = ", refitted"
 _AS_EVIDENCE = (B1, B6, ALM, BY_CELL, SITES, FUSED, EVERYTHING)
 _CONTRASTS = (
     (SITES, ALM), (SITES, B6), (SITES, B1), (SCAN, ALM), (LOGISTIC, B6), (ALM, B6), (BY_CELL, ALM),
-    (BY_CELL, B6), (B6, B1), (FUSED, B6), (FUSED_LOGISTIC, B6), (EVERYTHING, B6),
+    (BY_CELL, B6), (B6, B1), (FUSED, B6), (FUSED_LOGISTIC, B6), (EVERYTHING, B6), (LOGISTIC, TEXT_LOGISTIC),
+    (TEXT_LOGISTIC, B6),
 )  # fmt: skip
 _REFIT_CONTRASTS = (
     (B6 + REFITTED, B6), (B6 + REFITTED, B1 + REFITTED), (ALM + REFITTED, ALM),
     *((name + REFITTED, B6 + REFITTED)
-      for name in (ALM, SCAN, SITES, LOGISTIC, FUSED, FUSED_LOGISTIC, EVERYTHING)),
+      for name in (ALM, SCAN, SITES, LOGISTIC, TEXT_LOGISTIC, FUSED, FUSED_LOGISTIC, EVERYTHING)),
+    (LOGISTIC + REFITTED, TEXT_LOGISTIC + REFITTED),
 )  # fmt: skip
 
 
@@ -166,9 +170,11 @@ def _combine(setup: Setup, past: _Measured, test: _Measured) -> dict[str, Scores
     """Every system but the base's own; what is fitted is fitted on the past slice alone."""
     before, after = remove_bias(past.sites, past.sites), remove_bias(test.sites, past.sites)
     text = {name: (past.text[name], test.text[name]) for name in TEXT_SYSTEMS}
+    by_system = (_side_by_side(past.text), _side_by_side(test.text))
     return {
         **text,
         B6: stack_systems(setup, text),
+        TEXT_LOGISTIC: _fitted(setup, fit_author_logistic, by_system),
         ALM: (past.perplexity, test.perplexity),
         BY_CELL: _fitted(setup, fit_site_weights, (past.kinds, test.kinds)),
         SCAN: (sum_sites(past.sites), sum_sites(test.sites)),
@@ -176,6 +182,11 @@ def _combine(setup: Setup, past: _Measured, test: _Measured) -> dict[str, Scores
         SITES: _fitted(setup, fit_site_weights, (before, after)),
         LOGISTIC: _fitted(setup, fit_author_logistic, (past.sites, test.sites)),
     }
+
+
+def _side_by_side(text: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Scores of B1-B4 as features [n, K, 4]."""
+    return np.stack([text[name] for name in TEXT_SYSTEMS], axis=2)
 
 
 def _stacks(setup: Setup, scores: Mapping[str, Scores]) -> dict[str, Scores]:

@@ -41,14 +41,17 @@ def _nameless(text: str) -> str:
     return _PERSON.sub(lambda found: numbers.setdefault(found[0], f"human:author {len(numbers) + 1}"), text)
 
 
+_TEXT = ("n-grams", "layout", "author trigrams", "compression", "stack of", "B1-B4")
+"""How the names of systems that read text alone begin."""
+
+
 def kind_of(system: str) -> str:
     """What a system reads, for its mark in a figure."""
     if "control" in system or "null" in system or "of the base" in system:
         return "control"
     if "stacked" in system or "fused" in system:
         return "fused"
-    is_text = system.startswith(("n-grams", "layout", "author trigrams", "compression", "stack of"))
-    return "text" if is_text else "routes"
+    return "text" if system.startswith(_TEXT) else "routes"
 
 
 def render(found: Sequence[Evaluation]) -> str:

@@ -66,6 +66,7 @@ def test_the_page_holds_every_figure_and_nobodys_name(result: Path) -> None:
     ("name", "kind"),
     [
         ("n-grams (B1)", "text"), ("stack of B1-B4 (B6)", "text"), ("routes, shared site weights", "routes"),
+        ("B1-B4, systems x authors logistic", "text"),
         ("per-author perplexity (B7, ALM)", "routes"), ("B6 + routes, stacked", "fused"),
         ("Lambda_team and n-grams (B5), fused", "fused"), ("perplexity of the base (control)", "control"),
         ("hidden states of the base (B8)", "control"), ("drift v1, by the rule chosen on dev", "routes"),
