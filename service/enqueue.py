@@ -10,15 +10,24 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import IntEnum, StrEnum
 from typing import Any
 
 from dbos import DBOS, DBOSClient, EnqueueOptions, Serializer
 
 from service import ServiceError
+from service.db.queries.deliveries import reopen_delivery, wait_again
 from service.db.queries.jobs import add_job, cancel_jobs, fail_open_job, find_job, find_queued_job
 from service.db.queries.repositories import lock_repository
-from service.db.queries.reviews import Asked, ReviewQuestion, ask_review, end_open, reopen_review
+from service.db.queries.reviews import (
+    Asked,
+    ReviewQuestion,
+    ask_review,
+    end_open,
+    list_interrupted,
+    reopen_review,
+)
 from service.db.session import Database, Session
 from service.db.states import Flow, JobStatus
 from service.db.tables import Delivery, Job
@@ -27,10 +36,12 @@ APPLICATION = "routeprint"
 """Owner of the workflows, should another application share the database."""
 VERSION = "1"
 """Shape of the workflows: to be raised when a step is added, removed or moved."""
-
-
 DELIVERY_WORKFLOW = "delivery"
 """Name of the workflow that acts on a webhook; it is told the delivery's number."""
+FIRST_PAUSE = timedelta(minutes=1)
+"""Before what failed because of somebody else is tried again; each further pause is twice as long."""
+MOST_ATTEMPTS = 12
+"""At a webhook: over three days, as long as GitHub itself keeps it."""
 
 
 class Queue(StrEnum):
@@ -162,6 +173,29 @@ class Enqueuer:
         }  # fmt: skip
         self.client.enqueue_in_transaction(session, options, delivery_id)
 
+    def deliveries_again(self) -> int:
+        """Ask again for webhooks that could not be acted on, each after its pause; returns how many."""
+        with self.database.writing() as session:
+            due = wait_again(
+                session, self.database.now(session), first_pause=FIRST_PAUSE, most_attempts=MOST_ATTEMPTS
+            )
+            for delivery_id in due:
+                self.delivery(session, delivery_id)
+        return len(due)
+
+    def reviews_again(self, passes: Sequence[type[Exception]]) -> int:
+        """Ask again for reviews that failed for a reason that passes by itself; returns how many.
+
+        Args:
+            passes: the errors of such reasons.
+        """
+        with self.database.writing() as session:
+            names = [error.__name__ for error in passes]
+            due = list_interrupted(session, self.database.now(session), names, FIRST_PAUSE)
+            for row in due:
+                self._again(session, find_job(session, row.job_id))
+        return len(due)
+
     def _ask_once(
         self, flow: Flow, repository_id: int, subject: str, payload: dict[str, Any], urgency: Urgency
     ) -> str:
@@ -218,12 +252,22 @@ class Enqueuer:
 
     def start_over(self, job_id: str, why: str) -> str | None:
         """Give a job that this version cannot go on with to a new workflow; None when it has ended."""
+        if job_id.startswith(f"{DELIVERY_WORKFLOW}-"):
+            return self._delivery_over(job_id)
         with self.database.writing() as session:
             job = find_job(session, job_id)
             if job.status.is_final:
                 return None
             fail_open_job(session, job.id, why)
             return self._again(session, job)
+
+    def _delivery_over(self, workflow_id: str) -> str | None:
+        number = int(workflow_id.split("-")[1])
+        with self.database.writing() as session:
+            if not reopen_delivery(session, number):
+                return None
+            self.delivery(session, number)
+        return workflow_id
 
     def _again(self, session: Session, job: Job) -> str:
         payload, new_id = dict(job.payload), f"{job.flow}-again-{secrets.token_hex(6)}"

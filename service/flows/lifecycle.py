@@ -18,6 +18,9 @@ from service.db.tables import Signature, Team
 from service.enqueue import Enqueuer, Urgency
 from service.settings import Settings
 
+PAUSE_AFTER_FAILURE = timedelta(minutes=10)
+"""Before a history that could not be read is read again by itself."""
+
 
 def why_stale(
     signature: Signature, n_new: int | None, base_hash: str, at: datetime, settings: Settings
@@ -62,7 +65,11 @@ def look_after(asking: Enqueuer, settings: Settings, base_hash: str = "") -> lis
         due = row.ingested_at is None or row.ingested_at <= moment - timedelta(
             seconds=settings.ingest_every_s
         )
-        if due and not _is_under_way(asking, Flow.INGEST, row, ""):
+        if (
+            due
+            and not _is_under_way(asking, Flow.INGEST, row, "")
+            and not _failed_lately(asking, row, moment)
+        ):
             asked.append(asking.ingest(number_of(row), urgency=Urgency.SCHEDULED))
         asked += [
             asking.profile(number_of(row), team.name)
@@ -119,6 +126,15 @@ def _is_under_way(asking: Enqueuer, flow: Flow, row: RepositoryRow, subject: str
     with asking.database.reading() as session:
         jobs = list_jobs(session, statuses=under_way, flow=flow, repository_id=row.id, limit=1000)
     return any(job.subject == subject for job in jobs)
+
+
+def _failed_lately(asking: Enqueuer, row: RepositoryRow, at: datetime) -> bool:
+    """Whether the last reading failed a moment ago: what is gone from GitHub is not asked for each minute."""
+    with asking.database.reading() as session:
+        last = next(iter(list_jobs(session, flow=Flow.INGEST, repository_id=row.id, limit=1)), None)
+    if last is None or last.status is not JobStatus.FAILED:
+        return False
+    return (last.finished_at or last.created_at) > at - PAUSE_AFTER_FAILURE
 
 
 def _failed_last(asking: Enqueuer, row: RepositoryRow, subject: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from dbos import DBOS
 
+from connectors.github import RateLimitedError
 from service.db.queries.jobs import JobProgress, add_line, begin_attempt, end_job, is_current, tell_progress
 from service.db.session import Database, Session
 from service.db.states import JobStatus
@@ -56,7 +57,7 @@ class Attempt:
             for n_failed in range(n_tries - 1):
                 try:
                     return self._run_once(name, run)
-                except NotWantedError:
+                except (NotWantedError, RateLimitedError):  # it waits for longer than a step may
                     raise
                 except Exception as error:  # noqa: BLE001 - whatever it was, it may be gone the next time
                     self._lines.append(f"{name}: {type(error).__name__}: {error}; tried again")

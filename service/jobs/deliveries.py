@@ -14,7 +14,7 @@ from service.db.queries.deliveries import begin_delivery, end_delivery
 from service.db.session import Database
 
 TRIES = 4
-"""Over about seven seconds. One that still fails is kept, and runs again when GitHub sends it again."""
+"""Over about seven seconds. One that still fails is kept; `Enqueuer.deliveries_again` asks for it later."""
 
 
 def act_on(delivery_id: int, database: Database, act: Callable[[Event], None]) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from connectors.git.mirror import MirrorDials
-from connectors.github import GoneError
+from connectors.github import GoneError, RateLimitedError, UnavailableError
 from connectors.github.deliveries import failed_deliveries, redeliver
 from fingerprint.report import DriftReport
 from service.artifacts import ArtifactStore
 from service.db.queries.pulls import list_overdue
 from service.db.queries.reviews import end_review
+from service.db.session import LockedError
 from service.db.states import ReviewStatus
 from service.enqueue import Enqueuer, NotCancellableError
 from service.flows.history_rows import HistoryRead
@@ -26,10 +28,14 @@ from service.jobs.local import Scorer, folder_ports, folder_work
 from service.jobs.work import Chore, RepositoryTask, ReviewPorts, ReviewTask, Tell, Work
 from service.settings import Settings
 
+LOG = logging.getLogger(__name__)
 SWEEP_EVERY_S = 600.0
 """GitHub keeps failed deliveries for three days, so nothing is lost by looking seldom."""
 KEPT = timedelta(days=3)
 RELEASE_EVERY_S = 60.0
+AGAIN_EVERY_S = 30.0
+PASSES = (RateLimitedError, UnavailableError, LockedError)
+"""Why a review may fail that would succeed later: nothing is wrong with it."""
 OVERDUE_REVIEWS = 10
 """A check is released when it has been open for as long as this many reviews may take at most."""
 
@@ -98,9 +104,15 @@ def _chores(hub: Hub) -> tuple[Chore, ...]:
     def release(asking: Enqueuer) -> None:
         release_checks(hub, asking)
 
+    def again(asking: Enqueuer) -> None:
+        n_deliveries, n_reviews = asking.deliveries_again(), asking.reviews_again(PASSES)
+        if n_deliveries or n_reviews:
+            LOG.info("asked again for %d deliveries and %d reviews that failed", n_deliveries, n_reviews)
+
     return (
         Chore("ask again for failed deliveries", SWEEP_EVERY_S, sweep),
         Chore("release overdue checks", RELEASE_EVERY_S, release),
+        Chore("try again what GitHub could not answer", AGAIN_EVERY_S, again),
     )
 
 

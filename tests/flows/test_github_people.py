@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from service.db.queries.people import find_author, note_forgotten
 from service.db.queries.pulls import list_abandoned
 from service.db.queries.repositories import keep_team, number_of
 from service.db.queries.signatures import NewSignature, add_version, scope_of_team
-from service.db.states import AcceptanceKind, ReviewStatus
-from service.db.tables import Acceptance, Alias, Author, PullCommit, PullRequest, ReviewThread
+from service.db.states import AcceptanceKind, DeliveryStatus, ReviewStatus
+from service.db.tables import Acceptance, Alias, Author, Delivery, PullCommit, PullRequest, ReviewThread
 from service.flows import kept_pages
 from service.flows.history_rows import HistoryRead, keep_rows
 from service.flows.ingest import load_ingested
+from service.jobs.github import PASSES
 from service.jobs.work import RepositoryTask
 from tests.flows.github_scene import Scene, head, running
 
@@ -147,6 +149,28 @@ def test_what_went_wrong_is_told_after_the_last_try(scene: Scene, monkeypatch: p
     reason = scene.reviews(8)[0].reason
     assert "permissions requested are not granted" in reason
     assert "retries" not in reason
+
+
+def test_what_a_limit_of_github_stopped_goes_on_by_itself(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("service.enqueue.FIRST_PAUSE", timedelta(0))
+    asking, limited = scene.worker.enqueuer, {"headers": {"retry-after": "3000"}}
+    scene.world.fail("GET", "/pulls/12", 429, times=4, **limited)
+    guid = scene.push(pull := scene.open_pull(12, "c"), "opened")
+    scene.wait(lambda: delivery(scene, guid).status is DeliveryStatus.FAILED)
+    assert "try again in 3000 s" in delivery(scene, guid).error
+    scene.world.fail("POST", "/check-runs", 429, **limited)
+    assert asking.deliveries_again() == 1
+    scene.wait(lambda: scene.reviews(12) and scene.reviews(12)[0].status is ReviewStatus.FAILED)
+    assert delivery(scene, guid).body is None
+    assert scene.checks(pull.head_sha) == []
+    assert asking.reviews_again(PASSES) == 1
+    scene.wait(lambda: scene.is_answered(12))
+    assert scene.checks(pull.head_sha) == [("completed", "neutral")]
+
+
+def delivery(scene: Scene, guid: str) -> Delivery:
+    with scene.worker.database.reading() as session:
+        return session.exec(select(Delivery).where(Delivery.guid == guid)).one()
 
 
 # ---------------------------------------------------------------------------------------- path teams

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from service.db.queries.jobs import find_job, list_jobs
+from connectors.github import UnavailableError
+from service.db.columns import now
+from service.db.queries.deliveries import Arrival, begin_delivery, end_delivery, keep_delivery
+from service.db.queries.jobs import fail_open_job, find_job, list_jobs
 from service.db.queries.pulls import list_abandoned
 from service.db.queries.repositories import UnknownRepositoryError, keep_repository, number_of
 from service.db.queries.reviews import ReviewQuestion, end_review, list_reviews, next_run, note_check
 from service.db.session import connect
-from service.db.states import Flow, JobStatus, ReviewStatus
-from service.enqueue import Enqueuer, JsonOnly, NotCancellableError, Urgency
+from service.db.states import DeliveryStatus, Flow, JobStatus, ReviewStatus
+from service.db.tables import Delivery, Review
+from service.enqueue import FIRST_PAUSE, MOST_ATTEMPTS, Enqueuer, JsonOnly, NotCancellableError, Urgency
 from tests.service.db.databases import copied_settings
 
 
@@ -138,6 +143,86 @@ def test_cancel_and_retry(asking: Enqueuer, repository: int):
         assert [job.id for job in list_jobs(session, flow=Flow.INGEST, statuses=[JobStatus.QUEUED])] == [
             again
         ]
+
+
+# --------------------------------------------------------------------------- what failed and may not again
+
+
+def delivered(asking: Enqueuer, guid: str) -> int:
+    with asking.database.writing() as session:
+        number = keep_delivery(session, Arrival(guid, "push", "", 3, 11, b"{}"))
+        assert number is not None
+        asking.delivery(session, number)
+    return number
+
+
+def failed(asking: Enqueuer, number: int, ago: timedelta) -> None:
+    """One more attempt at a delivery, which failed some time ago."""
+    with asking.database.writing() as session:
+        assert begin_delivery(session, number) is not None
+        end_delivery(session, number, error="GitHub is away")
+        session.get_one(Delivery, number).finished_at = now() - ago
+
+
+def test_a_delivery_that_failed_is_asked_for_again_after_a_pause_that_doubles(asking: Enqueuer):
+    number = delivered(asking, "a")
+    failed(asking, number, FIRST_PAUSE / 2)
+    assert asking.deliveries_again() == 0, "its pause is not over"
+    with asking.database.writing() as session:
+        session.get_one(Delivery, number).finished_at = now() - FIRST_PAUSE
+    assert asking.deliveries_again() == 1
+    assert asking.deliveries_again() == 0, "it waits already"
+    assert engine_statuses(asking) == {f"delivery-{number}-{n}": "ENQUEUED" for n in (0, 1)}
+    failed(asking, number, FIRST_PAUSE)
+    assert asking.deliveries_again() == 0, "the second pause is twice as long"
+    with asking.database.writing() as session:
+        row = session.get_one(Delivery, number)
+        row.finished_at, row.attempts = now() - timedelta(days=3), MOST_ATTEMPTS
+    assert asking.deliveries_again() == 0, "it has been given up"
+
+
+def test_a_delivery_that_nobody_is_at_any_more_is_asked_for_again(asking: Enqueuer):
+    numbers = [delivered(asking, guid) for guid in "ab"]
+    with asking.database.writing() as session:
+        for number, hours in zip(numbers, (1, 4), strict=True):
+            begin_delivery(session, number)
+            session.get_one(Delivery, number).started_at = now() - timedelta(hours=hours)
+    assert asking.deliveries_again() == 1
+    with asking.database.reading() as session:
+        states = [session.get_one(Delivery, number).status for number in numbers]
+    assert states == [DeliveryStatus.RUNNING, DeliveryStatus.RECEIVED]
+
+
+def test_a_delivery_begun_by_another_version_is_begun_anew(asking: Enqueuer):
+    number = delivered(asking, "a")
+    with asking.database.writing() as session:
+        begin_delivery(session, number)
+    assert asking.start_over(f"delivery-{number}-0", "another version") is not None
+    assert engine_statuses(asking)[f"delivery-{number}-1"] == "ENQUEUED"
+    assert asking.start_over(f"delivery-{number}-0", "another version") is None, "it has not begun"
+
+
+def test_a_review_that_github_kept_from_ending_is_asked_for_again(asking: Enqueuer, repository: int):
+    def ask(number: int, head: str, error: str, ago: timedelta = FIRST_PAUSE) -> Review:
+        row = asking.review(ReviewQuestion(repository, number, head, "b")).review
+        with asking.database.writing() as session:
+            fail_open_job(session, row.job_id, error)
+            end_review(session, row.id or 0, ReviewStatus.FAILED)
+            session.get_one(Review, row.id).finished_at = now() - ago
+        return row
+
+    away = ask(1, "h1", "UnavailableError: no good answer")
+    ask(2, "h2", "RuntimeError: the model is on fire")
+    ask(3, "h3", "UnavailableError: no good answer", FIRST_PAUSE / 2)
+    ask(4, "h4", "UnavailableError: no good answer")
+    asking.review(ReviewQuestion(repository, 4, "h5", "b"))  # a push since
+    assert asking.reviews_again([ConnectionError]) == 0
+    assert asking.reviews_again([UnavailableError]) == 1
+    with asking.database.reading() as session:
+        row = session.get_one(Review, away.id)
+        assert (row.status, row.asked) == (ReviewStatus.QUEUED, 2)
+        assert find_job(session, row.job_id).retry_of == away.job_id
+    assert asking.reviews_again([UnavailableError]) == 0
 
 
 def test_what_the_engine_keeps_is_json():

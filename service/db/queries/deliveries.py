@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from service.db.columns import now
+from service.db.queries.jobs import changed
 from service.db.states import DeliveryStatus
 from service.db.tables import Delivery
+
+LONGEST = timedelta(hours=3)
+"""No attempt at a delivery takes so long, with every wait that GitHub may ask for."""
+MOST_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,35 @@ def end_delivery(session: Session, delivery_id: int, *, error: str = "") -> None
     if not error:
         values["body"] = None
     session.execute(sa.update(Delivery).where(col(Delivery.id) == delivery_id).values(**values))
+
+
+def wait_again(session: Session, at: datetime, *, first_pause: timedelta, most_attempts: int) -> list[int]:
+    """Let deliveries that failed wait again, each after a pause that doubles; returns their rows' numbers.
+
+    GitHub was told that we have them, so nobody else repeats them. One that has run for so long that no
+    attempt can be at it any more is taken for failed.
+    """
+    is_lost = (col(Delivery.status) == DeliveryStatus.RUNNING) & (col(Delivery.started_at) < at - LONGEST)
+    wanted = select(Delivery).where(
+        (col(Delivery.status) == DeliveryStatus.FAILED) | is_lost,
+        col(Delivery.body).is_not(None), col(Delivery.attempts) < most_attempts,
+    )  # fmt: skip
+    due = [
+        row
+        for row in session.exec(wanted.order_by(col(Delivery.id)).limit(MOST_AT_ONCE).with_for_update())
+        if (row.finished_at or row.started_at or at) + first_pause * 2 ** max(0, row.attempts - 1) <= at
+    ]
+    for row in due:
+        row.status, row.started_at, row.finished_at = DeliveryStatus.RECEIVED, None, None
+    session.flush()
+    return [row.id for row in due if row.id is not None]
+
+
+def reopen_delivery(session: Session, delivery_id: int) -> bool:
+    """Let a delivery that was being acted on wait again; False when it has ended."""
+    running = (col(Delivery.id) == delivery_id, col(Delivery.status) == DeliveryStatus.RUNNING)
+    values = {"status": DeliveryStatus.RECEIVED, "started_at": None}
+    return changed(session, sa.update(Delivery).where(*running).values(**values))
 
 
 def find_delivery(session: Session, guid: str, event: str) -> Delivery | None:

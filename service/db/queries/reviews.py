@@ -5,16 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func
-from sqlmodel import Session, col, select
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, or_, select
 
 from service import ServiceError
 from service.db.columns import now
 from service.db.queries.repositories import lock_repository
 from service.db.states import ReviewStatus
-from service.db.tables import Review
+from service.db.tables import Job, Review
+
+MOST_ASKED = 10
+"""Times that a review which cannot reach GitHub is asked for by itself: over about eight hours."""
 
 
 class UnknownReviewError(ServiceError):
@@ -91,6 +96,27 @@ def reopen_review(session: Session, review_id: int) -> Review:
     review = get_review(session, review_id)
     _queue(session, review)
     return review
+
+
+def list_interrupted(
+    session: Session, at: datetime, errors: Sequence[str], first_pause: timedelta
+) -> Sequence[Review]:
+    """Reviews whose job failed with one of these errors, and whose pause is over: it doubles each time.
+
+    The newest question about a pull request alone: a head that has moved on has nothing to wait for.
+    """
+    of_these = or_(*(col(Job.error).startswith(f"{error}: ") for error in errors))
+    later = aliased(Review)
+    newer = select(later.id).where(
+        later.repository_id == Review.repository_id, later.number == Review.number, col(later.id) > Review.id
+    )
+    wanted = (
+        select(Review)
+        .join(Job, col(Job.id) == col(Review.job_id))
+        .where(Review.status == ReviewStatus.FAILED, Review.asked < MOST_ASKED, of_these, ~newer.exists())
+    )
+    rows = session.exec(wanted.order_by(col(Review.id)).limit(200).with_for_update(of=Review)).all()
+    return [row for row in rows if (row.finished_at or at) + first_pause * 2 ** (row.asked - 1) <= at]
 
 
 def end_open(session: Session, repository_id: int, number: int, why: str = "") -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from fingerprint.storage import write_json
 from service.artifacts import ArtifactError, ArtifactStore
 from service.db.migrate import upgrade
 from service.db.queries import signatures as versions
-from service.db.queries.jobs import find_job
+from service.db.queries.jobs import fail_open_job, find_job
 from service.db.queries.people import (
     consenting_authors,
     forgotten_digests,
@@ -38,7 +38,7 @@ from service.db.states import ConsentState, JobStatus
 from service.db.tables import AuditEvent, Author, Consent, Signature
 from service.enqueue import Enqueuer, prepare_engine
 from service.flows.forgetting import _take_readings, forget_person
-from service.flows.lifecycle import count_new_commits, look_after, why_stale
+from service.flows.lifecycle import PAUSE_AFTER_FAILURE, count_new_commits, look_after, why_stale
 from service.flows.team import TeamChoice
 from service.flows.transfer import TransferError, export_signature, import_signature
 from service.settings import Settings
@@ -148,6 +148,20 @@ def test_what_is_due_is_asked_for_once(asking: Enqueuer, settings: Settings, sma
         note_ingested(session, number, head, datetime.now(UTC))
     assert len(look_after(asking, settings)) == 2, "neither team has a signature"
     assert look_after(asking, settings) == []
+
+
+def test_a_history_that_could_not_be_read_is_not_asked_for_at_once(
+    asking: Enqueuer, settings: Settings
+) -> None:
+    with asking.database.writing() as session:
+        keep_repository(session, "shop/gone")
+    (job_id,) = look_after(asking, settings)
+    with asking.database.writing() as session:
+        fail_open_job(session, job_id, "GoneError: it does not exist")
+    assert look_after(asking, settings) == []
+    with asking.database.writing() as session:
+        find_job(session, job_id).finished_at = datetime.now(UTC) - PAUSE_AFTER_FAILURE
+    assert len(look_after(asking, settings)) == 1
 
 
 def test_only_commits_of_the_teams_paths_make_it_stale(
