@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.console import HERE, Home, Repo, find_repository, settings_for, show
+from service.cli.console import HERE, Home, settings_for, show
+from service.cli.kept import KeptRepo, keep_folder, require_kept
 from service.cli.work import asking_on
 from service.db.states import ConsentState
 
@@ -32,24 +33,29 @@ By = Annotated[str, typer.Option("--by", help="Who says so, for the record.")]
 @contextmanager
 def _rows_of(repo: Path, home: Home) -> Iterator[tuple[Session, int]]:
     """A transaction, and the number of a repository that is registered."""
-    from service.db.queries.repositories import find_repository as find_row
     from service.db.queries.repositories import number_of
 
     with asking_on(home) as asking, asking.database.writing() as session:
-        yield session, number_of(find_row(session, str(find_repository(repo))))
+        yield session, number_of(require_kept(session, repo))
 
 
 def _keep_person(asking: Enqueuer, repo: Path, home: Home, person: str) -> tuple[Author, int]:
     """The row of a person of an ingested repository, and the repository's number; made if there are none."""
-    from service.db.queries.people import keep_author
-    from service.db.queries.repositories import keep_repository, number_of
+    from service.db.queries.people import UnknownPersonError, keep_author
+    from service.db.queries.people import find_author as find_row
+    from service.db.queries.repositories import number_of
     from service.flows.ingest import load_ingested
     from service.flows.team import find_author
 
-    place = find_repository(repo)
+    with asking.database.writing() as session:
+        kept = keep_folder(session, repo)
+        place, number = Path(kept.path), number_of(kept)
+        with suppress(UnknownPersonError):  # what was read of somebody half forgotten is gone already
+            row = find_row(session, number, person)
+            session.expunge(row)
+            return row, number
     author = find_author(load_ingested(place, settings_for(home)).authors, person)
     with asking.database.writing() as session:
-        number = number_of(keep_repository(session, str(place), path=str(place)))
         row = keep_author(session, number, author.key, name=author.name, kind=author.kind, tier=author.tier)
         session.expunge(row)
     return row, number
@@ -63,7 +69,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @teams.command("list")
-def list_teams(repo: Repo = HERE, home: Home = None) -> None:
+def list_teams(repo: KeptRepo = HERE, home: Home = None) -> None:
     """List a repository's teams with their paths; the whole repository is the team without a name."""
     from rich.table import Table
     from rich.text import Text
@@ -91,7 +97,7 @@ def keep_team(
     *,
     with_agents: Annotated[bool, typer.Option("--with-agents", help="Enrol declared agents.")] = False,
     by: By = "command line",
-    repo: Repo = HERE,
+    repo: KeptRepo = HERE,
     home: Home = None,
 ) -> None:
     """Add a team, or give it other paths. `routeprint jobs ask profile --team NAME` learns its signature."""
@@ -105,7 +111,7 @@ def keep_team(
 
 
 @signatures.command("list")
-def list_(repo: Repo = HERE, home: Home = None) -> None:
+def list_(repo: KeptRepo = HERE, home: Home = None) -> None:
     """List versions, newest first, and say which one reviews score with."""
     from rich.table import Table
     from rich.text import Text
@@ -142,7 +148,7 @@ def pin(
     version: Annotated[int, typer.Argument(min=0, help="The version to keep; 0 lets the newest be used.")],
     scope: Scope = "team:",
     by: By = "command line",
-    repo: Repo = HERE,
+    repo: KeptRepo = HERE,
     home: Home = None,
 ) -> None:
     """Keep scoring with one version, whatever is learned later."""
@@ -170,7 +176,7 @@ def rollback(
     reason: Annotated[str, typer.Option("--reason", help="Why, for the record.")],
     scope: Scope = "team:",
     by: By = "command line",
-    repo: Repo = HERE,
+    repo: KeptRepo = HERE,
     home: Home = None,
 ) -> None:
     """Withdraw the version in use; the one before it is used. Verdicts made with it keep its name."""
@@ -188,7 +194,7 @@ def export(
     target: Annotated[Path, typer.Argument(help="The file to write.")],
     version: Annotated[int, typer.Option(min=0, help="The version; 0 for the one in use.")] = 0,
     scope: Scope = "team:",
-    repo: Repo = HERE,
+    repo: KeptRepo = HERE,
     home: Home = None,
 ) -> None:
     """Write a team's signature into one file, with all that scoring needs and nobody's own adapter."""
@@ -213,19 +219,18 @@ def export(
 @signatures.command("import")
 def import_(
     source: Annotated[Path, typer.Argument(exists=True, help="A file that `export` wrote.")],
-    repo: Repo = HERE,
+    repo: KeptRepo = HERE,
     home: Home = None,
 ) -> None:
     """Read an exported signature, every part checked against its digest, as a new version."""
     from service.artifacts import ArtifactStore
-    from service.db.queries.repositories import keep_repository, number_of
+    from service.db.queries.repositories import number_of
     from service.db.queries.signatures import NewSignature, add_version
     from service.flows.transfer import import_signature
 
     profile, facts = import_signature(ArtifactStore(settings_for(home).home), source)
-    place = str(find_repository(repo))
     with asking_on(home) as asking, asking.database.writing() as session:
-        number = number_of(keep_repository(session, place, path=place))
+        number = number_of(keep_folder(session, repo))
         row = add_version(session, NewSignature(repository_id=number, profile=profile, **facts))
     show(f"{row.scope} has version {row.version}\n")
 
@@ -236,7 +241,7 @@ def consent(
     state: Annotated[ConsentState, typer.Option("--state", help="What the person said.")],
     how: Annotated[str, typer.Option("--how", help="Where it is written down, for the record.")] = "",
     by: By = "command line",
-    repo: Repo = HERE,
+    repo: KeptRepo = HERE,
     home: Home = None,
 ) -> None:
     """Record whether a person agrees to a signature of their own; without a record there is none."""
@@ -253,7 +258,7 @@ def consent(
 def forget(
     person: Person,
     by: By = "command line",
-    repo: Repo = HERE,
+    repo: KeptRepo = HERE,
     home: Home = None,
 ) -> None:
     """Delete what is kept of a person and learn the team again without them; it cannot be undone."""

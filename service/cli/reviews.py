@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.console import HERE, ExitCode, Home, Repo, find_repository, note, settings_for, show
+from service.cli.kept import KeptRepo, find_kept
 from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 from service.cli.profiles import Format, FormatOption
 
 if TYPE_CHECKING:
     from connectors.contribution import FilePatch
     from fingerprint.report import DriftReport
+    from service.flows.backtest import Tested
     from service.reports.backtest import Backtest
     from service.settings import Settings
 
@@ -93,8 +95,9 @@ def explain(
 
 
 def backtest(
-    repo: Repo = HERE,
+    repo: KeptRepo = HERE,
     home: Home = None,
+    team: Annotated[str, typer.Option("--team", help='The team; "" is the whole repository.')] = "",
     last: Annotated[int, typer.Option("--last", min=1, help="Merged changes looked at, newest first.")] = 200,
     limit: Annotated[
         float | None,
@@ -104,29 +107,66 @@ def backtest(
 ) -> None:
     """Score what was merged, and say whether a check may be allowed to fail.
 
-    Everything merged was accepted by people, so whatever is flagged is a false alarm. Changes are steps of
-    the branch that is checked out, along first parents: merges, squashes and plain commits.
+    Everything merged was accepted by people, so whatever is flagged is a false alarm. On GitHub changes are
+    merged pull requests, each at its last commit; in a folder steps of the branch that is checked out, along
+    first parents: merges, squashes and plain commits. What .routeprint.yml leaves out is left out here too.
     """
     import dataclasses
     import json
 
     from service.cli.console import commits
     from service.flows.backtest import local_changes, reviewing, run_backtest
-    from service.flows.review import load_reviewer
+    from service.flows.profile import load_profile_version
+    from service.flows.review import Reviewer, load_reviewer
     from service.reports.backtest import render_backtest
+    from service.reports.wording import plural
 
-    settings, repository = settings_for(home), find_repository(repo)
-    reviewer = load_reviewer(repository, settings)
-    review = reviewing(reviewer)
+    settings, tested, lost = settings_for(home), _find_tested(home, repo, team, last), list[int]()
+    if tested is None:
+        repository = find_repository(repo)
+        reviewer, changes = load_reviewer(repository, settings), local_changes(repository, last)
+    else:
+        reviewer = Reviewer(load_profile_version(tested.profile, settings))
+        changes = tested.changes(last, lost.append)
     with commits("scoring merged changes") as report:
         found = run_backtest(
-            local_changes(repository, last), review, limit or settings.gate_false_alarms,
+            changes, reviewing(reviewer), limit or settings.gate_false_alarms,
             lambda n_done: report(n_done, last),
         )  # fmt: skip
+    if lost:
+        note(f"{plural(len(lost), 'pull request')} left out: their commits are lost")
     facts = {**dataclasses.asdict(found), "rate": found.rate, "is_passed": found.is_passed}
     show(json.dumps(facts, indent=2) + "\n" if form is Format.JSON else render_backtest(found))
     profile = reviewer.profile
     _remember(home, settings, profile.digest, found, profile.config.drift.alarm_level)
+
+
+def _find_tested(home: Path | None, repo: Path, team: str, last: int) -> Tested | None:
+    """What the service would score with; None where there is no service on this home, or only a folder.
+
+    Raises:
+        UnknownRepositoryError: it is no folder, and no repository of that name is kept.
+        NotProfiledError: the service keeps the repository, and the team has no signature there.
+    """
+    from service.cli.work import asking_on
+    from service.flows.backtest import find_tested
+    from service.flows.profile import NotProfiledError
+
+    if repo.expanduser().exists() and not _has_service(settings_for(home)):
+        return None
+    with asking_on(home) as asking, asking.database.reading() as session:
+        row = find_kept(session, repo)
+        found = None if row is None else find_tested(session, row, team, last)
+        if found is None and row is not None and (team or row.github_id is not None):
+            why = f"no signature of team {team}" if team else "no signature"
+            raise NotProfiledError(f"{row.full_name}: {why} yet; run `routeprint jobs ask profile`")
+    return found
+
+
+def _has_service(settings: Settings) -> bool:
+    from service.db.session import DATABASE_NAME
+
+    return settings.database_url is not None or (settings.home / DATABASE_NAME).exists()
 
 
 def _explain_author(
@@ -163,11 +203,10 @@ def _remember(
 ) -> None:
     """Tell the service, where there is one on this home: its gate opens by a back-test alone."""
     from service.cli.work import asking_on
-    from service.db.session import DATABASE_NAME
-
-    if settings.database_url is None and not (settings.home / DATABASE_NAME).exists():
-        return
     from service.flows.backtest import remember_backtest
+
+    if not _has_service(settings):
+        return
 
     with asking_on(home) as asking:
         n_teams = remember_backtest(asking.database, profile, found, alarm_level)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.console import HERE, Home, Repo, find_repository, note, settings_for, show
+from service.cli.console import HERE, Home, note, settings_for, show
+from service.cli.kept import KeptRepo, keep_folder
 from service.db.states import Flow, JobStatus
 
 if TYPE_CHECKING:
@@ -136,21 +138,24 @@ def retry(job: JobId, home: Home = None) -> None:
 @jobs.command("ask")
 def ask(
     flow: Annotated[Flow, typer.Argument(help="What to ask for.")],
-    repo: Repo = HERE,
+    repo: KeptRepo = HERE,
     revisions: Annotated[
         str, typer.Option("--range", help="For a review: the commits, as main..HEAD.")
     ] = "HEAD~1..HEAD",
     team: Annotated[str, typer.Option("--team", help='The team; "" is the whole repository.')] = "",
     home: Home = None,
 ) -> None:
-    """Ask for work on a folder's repository; `routeprint work` does it."""
-    from service.db.queries.repositories import keep_repository, number_of
+    """Ask for work on a repository; `routeprint work` does it."""
+    from service import ServiceError
+    from service.db.queries.repositories import number_of
     from service.enqueue import Urgency
 
-    place = find_repository(repo)
     with asking_on(home) as asking:
         with asking.database.writing() as session:
-            number = number_of(keep_repository(session, str(place), path=str(place)))
+            kept = keep_folder(session, repo)
+            number, place, is_on_github = number_of(kept), Path(kept.path), kept.github_id is not None
+        if is_on_github and flow is Flow.REVIEW:
+            raise ServiceError("pull requests on GitHub are asked about there: comment /routeprint score")
         if flow is Flow.INGEST:
             job_id = asking.ingest(number, urgency=Urgency.ASKED)
         elif flow is Flow.PROFILE:
@@ -160,15 +165,13 @@ def ask(
     show(f"{job_id} is asked for\n")
 
 
-def _ask_review(asking: Enqueuer, repository: int, place: object, revisions: str, team: str) -> str:
-    from pathlib import Path
-
+def _ask_review(asking: Enqueuer, repository: int, place: Path, revisions: str, team: str) -> str:
     from connectors.git.ranges import ends_of_range
     from service.db.queries.reviews import ReviewQuestion, next_run
     from service.db.queries.signatures import current_version, scope_of_team
     from service.enqueue import Urgency
 
-    base, head = ends_of_range(Path(str(place)), revisions)
+    base, head = ends_of_range(place, revisions)
     with asking.database.reading() as session:
         version = current_version(session, repository, scope_of_team(team))
         number = version.version if version else 0

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from datetime import UTC, datetime
 from pathlib import Path
 
 from connectors.contribution import FilePatch
 from connectors.git import HistoryError
 from connectors.git.merged import merged_changes
 from connectors.git.mirror import Mirror
-from connectors.github.pulls import MergedPull
 from fingerprint.report import DriftReport, Verdict
-from service.db.queries.pulls import note_backtest
-from service.db.session import Database
+from service.db.queries.pulls import list_merged, note_backtest
+from service.db.queries.repositories import list_teams, number_of
+from service.db.queries.signatures import current_version, scope_of_team
+from service.db.session import Database, Session
+from service.db.tables import Repository
+from service.flows.publish import choose_patches
 from service.flows.review import Reviewer, not_scored, read_patches
+from service.flows.team import fits, team_of
 from service.reports.backtest import Backtest
+from service.repository_config import FILE_NAME, ConfigError, RepositoryConfig, parse_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +38,85 @@ def local_changes(repository: Path, count: int) -> Iterator[MergedChange]:
         yield MergedChange(change.commit[:12], change.patches)
 
 
-def pull_changes(mirror: Mirror, pulls: Iterable[MergedPull], count: int) -> Iterator[MergedChange]:
-    """The last merged pull requests at their heads; those whose commits are lost are left out."""
-    for pull in islice(pulls, count):
+@dataclass(frozen=True, slots=True)
+class MergedHead:
+    """A pull request that was merged: its last commit, and the commit on the base branch."""
+
+    number: int
+    head_sha: str
+    merge_sha: str
+
+
+def pull_changes(
+    mirror: Mirror, pulls: Iterable[MergedHead], on_lost: Callable[[int], None] = lambda _: None
+) -> Iterator[MergedChange]:
+    """Merged pull requests at their heads.
+
+    Args:
+        on_lost: told the number of each that is left out, because its commits are lost.
+    """
+    for pull in pulls:
         try:
             # the base branch as it was just before; later it contains the head itself
             patches = mirror.diff(mirror.parent(pull.merge_sha), pull.head_sha)
         except HistoryError:
+            on_lost(pull.number)
             continue
         yield MergedChange(f"#{pull.number}", patches)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a gate is tested with: the version of a signature that reviews score with, and what was merged.
+
+    Attributes:
+        profile: digest of the version's. pulls: the last that were merged; () for a folder.
+        team: whose signature it is. teams: paths of every team that has one, by name.
+    """
+
+    profile: str
+    path: Path
+    pulls: tuple[MergedHead, ...]
+    team: str
+    teams: dict[str, tuple[str, ...]]
+
+    def changes(self, count: int, on_lost: Callable[[int], None] = lambda _: None) -> Iterator[MergedChange]:
+        """The last merged changes as reviews would see them: the team's own, without what is not scored."""
+        if not self.pulls:
+            yield from self._of_team(local_changes(self.path, count), RepositoryConfig())
+            return
+        mirror = Mirror(self.path)
+        text = mirror.file(mirror.repository.commit_id("HEAD"), FILE_NAME) or b""
+        try:
+            config = parse_config(text.decode("utf-8", "replace"))
+        except ConfigError:  # reviews take the defaults too
+            config = RepositoryConfig()
+        yield from self._of_team(pull_changes(mirror, self.pulls[:count], on_lost), config)
+
+    def _of_team(self, changes: Iterable[MergedChange], config: RepositoryConfig) -> Iterator[MergedChange]:
+        paths, today = self.teams.get(self.team, ()), datetime.now(UTC).date()
+        for change in changes:
+            lines = {p.path: sum(len(hunk.added) for hunk in p.hunks) for p in change.patches}
+            if team_of(self.teams, lines) != self.team:
+                continue
+            theirs = tuple(p for p in change.patches if not paths or fits(p.path, paths))
+            yield MergedChange(change.name, choose_patches(theirs, config, today)[0])
+
+
+def find_tested(session: Session, row: Repository, team: str, count: int) -> Tested | None:
+    """What a repository's gate is tested with; None while the team has no signature."""
+    number = number_of(row)
+    version = current_version(session, number, scope_of_team(team))
+    if version is None:
+        return None
+    teams = {
+        one.name: tuple(one.paths)
+        for one in list_teams(session, number)
+        if one.paths and current_version(session, number, scope_of_team(one.name))
+    }
+    merged = list_merged(session, number, count) if row.github_id is not None else ()
+    pulls = tuple(MergedHead(one.number, one.head_sha, one.merge_commit_sha) for one in merged)
+    return Tested(version.profile, Path(row.path), pulls, team, teams)
 
 
 def run_backtest(

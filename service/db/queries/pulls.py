@@ -63,6 +63,16 @@ def find_open_pulls(session: Session, repository_id: int, head_sha: str) -> list
     return list(session.exec(wanted.order_by(col(PullRequest.number))))
 
 
+def list_merged(session: Session, repository_id: int, limit: int) -> Sequence[PullRequest]:
+    """Merged pull requests whose commit on the base branch is known, the last merged first."""
+    wanted = select(PullRequest).where(
+        PullRequest.repository_id == repository_id, PullRequest.state == PullState.MERGED,
+        PullRequest.merge_commit_sha != "",
+    )  # fmt: skip
+    newest = wanted.order_by(col(PullRequest.merged_at).desc().nulls_last(), col(PullRequest.number).desc())
+    return session.exec(newest.limit(limit)).all()
+
+
 def find_comment(session: Session, repository_id: int, number: int) -> int | None:
     """GitHub's id of our comment on a pull request, as remembered."""
     wanted = (

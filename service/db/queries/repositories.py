@@ -112,9 +112,15 @@ def find_repository(session: Session, full_name: str) -> Repository:
     if found is None:
         raise UnknownRepositoryError(
             f"no repository {full_name!r} is kept; install the App on it, or run "
-            "`routeprint jobs ingest --repo <folder>`"
+            "`routeprint jobs ask ingest --repo <folder>`"
         )
     return found
+
+
+def find_by_path(session: Session, path: str) -> Repository | None:
+    """The repository whose folder or mirror lies there, one on GitHub before a folder."""
+    wanted = select(Repository).where(Repository.path == path)
+    return session.exec(wanted.order_by(col(Repository.github_id).is_(None), col(Repository.id))).first()
 
 
 def _literal(text: str) -> str:

@@ -9,7 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.main import app
-from service.db.queries.repositories import find_repository, number_of
+from service.db.queries.repositories import (
+    find_repository,
+    keep_repository,
+    list_repositories,
+    number_of,
+)
 from service.db.queries.signatures import NewSignature, add_version
 from service.db.session import connect
 from service.settings import Settings
@@ -94,3 +99,26 @@ def test_consent_is_recorded_and_a_person_forgotten(tmp_path: Path, shop: Path):
         (n_authors,) = connection.exec_driver_sql("SELECT count(*) FROM author").one()
     database.close()
     assert n_authors == 0
+
+
+def test_a_repository_on_github_goes_by_its_name(tmp_path: Path, shop: Path):
+    home, repo = tmp_path / "home", ("--repo", "acme/shop")
+    run("db", "upgrade", home=home)
+    database = connect(Settings(home=home))
+    with database.writing() as session:
+        row = keep_repository(session, "acme/shop", github_id=7, path=str(shop))
+        add_version(session, NewSignature(number_of(row), "team:", "p", "a", "b", "c", "", 100, {}))
+    assert "version 1" in run("signatures", "pin", "1", *repo, home=home)
+    for named in (repo, ("--repo", str(shop))):
+        assert "in use, pinned" in run("signatures", "list", *named, home=home)
+    run("teams", "keep", "web", "--paths", "web/*", *repo, home=home)
+    asked = run("jobs", "ask", "profile", "--team", "web", *repo, home=home)
+    assert asked.startswith("profile-1-")
+    assert "asked about there" in run("jobs", "ask", "review", *repo, home=home, code=2)
+    run("ingest", "--repo", str(shop), home=home)
+    assert "consent given" in run("people", "consent", "ann", "--state", "given", *repo, home=home)
+    assert "forgotten" in run("people", "forget", "ann", *repo, home=home)
+    assert "no repository 'acme/none'" in run("signatures", "list", "--repo", "acme/none", home=home, code=2)
+    with database.reading() as session:
+        assert [one.full_name for one in list_repositories(session)] == ["acme/shop"]
+    database.close()

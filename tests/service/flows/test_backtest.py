@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,16 +11,18 @@ import pytest
 
 from connectors.contribution import FilePatch
 from connectors.git.mirror import MirrorDials, open_mirror
-from connectors.github.pulls import MergedPull
 from fingerprint.drift.calibrate import clopper_pearson
 from fingerprint.report import DriftReport, Verdict
 from service.db.migrate import upgrade
-from service.db.queries.pulls import may_gate
-from service.db.queries.repositories import keep_repository, number_of
+from service.db.queries.pulls import keep_pull, may_gate
+from service.db.queries.repositories import get_repository, keep_repository, keep_team, number_of
 from service.db.queries.signatures import NewSignature, add_version, scope_of_team
 from service.db.session import Database, connect
+from service.db.states import PullState
 from service.flows.backtest import (
     MergedChange,
+    MergedHead,
+    find_tested,
     local_changes,
     pull_changes,
     remember_backtest,
@@ -85,12 +86,42 @@ def test_merged_pulls_are_read_from_their_heads(repository: Sandbox, tmp_path: P
     repository.git("update-ref", "refs/pull/7/head", head)
     mirror = open_mirror(tmp_path / "m.git", MirrorDials(("file",)))
     mirror.fetch(f"file://{repository.root}")
-    moment = datetime(2026, 1, 5, tzinfo=UTC)
-    known = MergedPull(7, "t", None, "main", "", head, merge, moment, moment, (), 0, (), 0)
-    lost = replace(known, number=8, head_sha="f" * 40)
-    (change,) = pull_changes(mirror, [lost, known], 10)
-    assert change.name == "#7"
+    known, lost, told = MergedHead(7, head, merge), MergedHead(8, "f" * 40, merge), list[int]()
+    (change,) = pull_changes(mirror, [lost, known], told.append)
+    assert (change.name, told) == ("#7", [8])
     assert sorted(patch.path for patch in change.patches) == ["c.py", "d.py"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_repository_on_github_is_tested_with_what_reviews_score(
+    kind: str, repository: Sandbox, tmp_path: Path
+):
+    repository.commit("Mute", {".routeprint.yml": "ignore:\n  - {path: d.py, reason: of old}\n"})
+    head, merge = repository.git("rev-parse", "topic"), repository.git("rev-parse", "main~2")
+    repository.git("update-ref", "refs/pull/7/head", head)
+    mirror = open_mirror(tmp_path / "m.git", MirrorDials(("file",)))
+    mirror.fetch(f"file://{repository.root}")
+    mirror.follow("main")
+    with fresh_settings(kind, tmp_path) as settings, closing(connect(settings)) as database:
+        upgrade(database)
+        number = learnt(database, "the profile")
+        with database.writing() as session:
+            row = get_repository(session, number)
+            row.path = str(mirror.path)
+            assert find_tested(session, row, "web", 10) is None
+            for pull, state in ((7, PullState.MERGED), (8, PullState.OPEN), (9, PullState.MERGED)):
+                keep_pull(session, number, pull, head_sha=head, state=state, merge_commit_sha=merge,
+                          merged_at=datetime(2026, 1, pull, tzinfo=UTC))  # fmt: skip
+            tested = find_tested(session, row, "", 10)
+            keep_team(session, number, "web", ["c.py", "d.py"])
+            add_version(session, NewSignature(number, "team:web", "p", "a", "b", "c", "", 9, {}))
+            of_web, of_whole = (find_tested(session, row, team, 10) for team in ("web", ""))
+    assert tested is not None and of_web is not None and of_whole is not None
+    assert (tested.profile, [pull.number for pull in tested.pulls]) == ("the profile", [9, 7])
+    for one in (tested, of_web):
+        first, _ = one.changes(10)
+        assert (first.name, [patch.path for patch in first.patches]) == ("#9", ["c.py"])
+    assert list(of_whole.changes(10)) == [], "the other team's"
 
 
 @pytest.mark.parametrize(
