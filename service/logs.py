@@ -86,6 +86,8 @@ def configure_logs(form: Literal["auto", "json", "text"], level: str, stream: Te
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    engine = logging.getLogger("dbos")  # without a handler it brings its own, with messages of exceptions
+    engine.handlers[:], engine.propagate = [handler], False
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -13,6 +13,7 @@ from service import ServiceError
 from service.api.scoring import Reply, Request
 from service.flows.profile import load_profile_version
 from service.flows.review import Reviewer, load_reviewer
+from service.logs import configure_logs
 from service.reports import machine
 from service.settings import Settings
 
@@ -27,6 +28,7 @@ def serve_reviews(connection: Connection, settings: Settings, repositories: dict
     Args:
         repositories: paths of profiled repositories by the name requests use.
     """
+    configure_logs(settings.log_format, settings.log_level)  # else an error would quote the code it is about
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     reviewers = _load(connection, settings, repositories)
     if reviewers is None:

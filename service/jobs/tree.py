@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from service.enqueue import Queue
 from service.jobs.work import Work
 from service.jobs.worker import run_worker
+from service.logs import configure_logs
 from service.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -84,5 +85,6 @@ class WorkerTree:
 
 def run_crew(settings: Settings, queues: tuple[Queue, ...], make_work: Callable[[Settings], Work]) -> None:
     """A worker process of the tree: ends when it is told to, or when its parent is gone."""
+    configure_logs(settings.log_format, settings.log_level)  # a spawned process inherits no handlers
     os.nice(TRAINING_NICENESS if queues == (Queue.TRAIN,) else ANSWERING_NICENESS)
     run_worker(settings, queues, make_work(settings), ends_with_parent=True)

@@ -33,7 +33,21 @@ def lines() -> Iterator[io.StringIO]:
     yield stream
     root.handlers[:] = before
     root.setLevel(level)
+    logging.getLogger("dbos").handlers.clear()
     structlog.reset_defaults()
+
+
+def test_the_job_engine_logs_as_everything_else(lines: io.StringIO) -> None:
+    from dbos._logger import dbos_logger, init_logger
+
+    init_logger()
+    try:
+        int("password = 'hunter2'")
+    except ValueError:
+        dbos_logger.exception("a workflow failed")
+    (told,) = read(lines)
+    assert (told["event"], told["error"]) == ("a workflow failed", "ValueError")
+    assert "hunter2" not in lines.getvalue()
 
 
 def read(stream: io.StringIO) -> list[dict]:

@@ -13,7 +13,9 @@ import pytest
 
 from service.db.queries.executors import list_executors
 from service.db.states import ExecutorStatus, JobStatus
-from service.jobs.tree import WorkerTree
+from service.enqueue import Queue
+from service.jobs.tree import WorkerTree, run_crew
+from service.settings import Settings
 from tests.service.jobs.conftest import Scene
 from tests.service.jobs.stand_in import make_work
 
@@ -57,6 +59,16 @@ def test_a_tree_replaces_its_dead_and_drains(scene: Scene):
     finally:
         tree.stop()
     assert statuses(scene) == [ExecutorStatus.STOPPED] * 2
+
+
+def test_a_spawned_worker_logs_as_the_settings_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    told: list[object] = []
+    monkeypatch.setattr("service.jobs.tree.configure_logs", lambda *how: told.append(how))
+    monkeypatch.setattr("service.jobs.tree.run_worker", lambda *_, **__: told.append("works"))
+    monkeypatch.setattr("os.nice", lambda _: None)
+    settings = Settings(home=tmp_path, log_format="json", log_level="warning")
+    run_crew(settings, (Queue.TRAIN,), lambda _: None)  # pyright: ignore[reportArgumentType] - nothing works
+    assert told == [("json", "warning"), "works"]
 
 
 @pytest.mark.slow
