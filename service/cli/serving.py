@@ -70,7 +70,9 @@ def serve(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         parts = _assemble(settings, database, scoring, repositories)
-        note(f"serving {', '.join(repositories) or 'the API alone'}")
+        webhooks = ["GitHub's webhooks"] if parts.intake is not None else []
+        where = "elsewhere" if tree is None else "here"
+        note(f"serving {', '.join(['the API', *webhooks, *repositories])}; durable work is done {where}")
         uvicorn.run(
             create_app(parts), host=address, port=settings.port if port is None else port, lifespan="off",
             log_config=None, access_log=False,

@@ -63,14 +63,15 @@ def load_app(settings: Settings) -> StoredApp:
     current = settings.github_webhook_secret
     secret = current.get_secret_value() if current else str(stored.get("webhook_secret", ""))
     if not identity or not place.is_file():
+        seen = "no id of one" if not identity else f"no private key at {place}"
         raise ServiceError(
-            "expected a GitHub app, saw none; register one with `routeprint github setup`, or set "
+            f"expected a GitHub app, saw {seen}; register one with `routeprint github setup`, or set "
             "ROUTEPRINT_GITHUB_APP_ID, ROUTEPRINT_GITHUB_PRIVATE_KEY_FILE and "
             "ROUTEPRINT_GITHUB_WEBHOOK_SECRET"
         )
     before = settings.github_webhook_secret_previous
     both = Secrets(secret, before.get_secret_value() if before else None)
-    key = AppKey(int(identity) if identity.isdigit() else identity, place.read_text())
+    key = AppKey(int(identity) if identity.isdigit() else identity, _read_text(place))
     return StoredApp(key, both, str(stored.get("slug", "")))
 
 
@@ -84,6 +85,15 @@ def find_app(settings: Settings) -> StoredApp | None:
     if settings.github_app_id is None and settings.github_webhook_secret is None and not is_stored:
         return None
     return load_app(settings)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServiceError(
+            f"the private key {path} cannot be read ({error}); check whose file it is"
+        ) from error
 
 
 def _read_json(path: Path) -> dict[str, object]:

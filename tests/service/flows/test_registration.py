@@ -110,6 +110,18 @@ def test_without_an_app_there_is_advice(settings: Settings):
     assert finding.state is State.FAILED
 
 
+def test_what_is_missing_of_an_app_is_named(settings: Settings, tmp_path: Path):
+    known = settings.model_copy(update={
+        "github_app_id": "1001", "github_private_key_file": tmp_path / "key",
+        "github_webhook_secret": SecretStr("s"),
+    })  # fmt: skip
+    with pytest.raises(ServiceError, match=f"no private key at {tmp_path / 'key'}"):
+        load_app(known)
+    (tmp_path / "key").write_bytes(b"\xff\xfe")
+    with pytest.raises(ServiceError, match="cannot be read"):
+        load_app(known)
+
+
 def test_an_empty_secret_stops_the_start(settings: Settings, tmp_path: Path):
     key = tmp_path / "key.pem"
     key.write_text(private_key())
