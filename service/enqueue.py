@@ -19,6 +19,7 @@ from dbos import DBOS, DBOSClient, EnqueueOptions, Serializer
 from service import ServiceError
 from service.db.queries.deliveries import reopen_delivery, wait_again
 from service.db.queries.jobs import add_job, cancel_jobs, fail_open_job, find_job, find_queued_job
+from service.db.queries.people import ended_trainings
 from service.db.queries.repositories import lock_repository
 from service.db.queries.reviews import (
     Asked,
@@ -42,6 +43,7 @@ FIRST_PAUSE = timedelta(minutes=1)
 """Before what failed because of somebody else is tried again; each further pause is twice as long."""
 MOST_ATTEMPTS = 12
 """At a webhook: over three days, as long as GitHub itself keeps it."""
+_MOST_DROPPED = 500  # a statement names each
 
 
 class Queue(StrEnum):
@@ -278,6 +280,19 @@ class Enqueuer:
             repository_id=job.repository_id, subject=job.subject, retry_of=job.id,
         )  # fmt: skip
         return new_id
+
+    def drop_trainings(self, repository_id: int) -> None:
+        """Delete what ended trainings of a repository left: their results name the people they learned."""
+        with self.database.writing() as session:
+            ended = ended_trainings(session, repository_id)
+            for job in ended:
+                job.result = {}
+        self.drop_workflows([job.id for job in ended])
+
+    def drop_workflows(self, workflow_ids: Sequence[str]) -> None:
+        """Delete the engine's record of work that has ended."""
+        for start in range(0, len(workflow_ids), _MOST_DROPPED):
+            self.client.delete_workflows(list(workflow_ids[start : start + _MOST_DROPPED]))
 
     def _call_off(self, job_ids: Sequence[str]) -> None:
         """Tell the engine, after our own rows are written: on SQLite there is one writer at a time."""

@@ -244,13 +244,19 @@ def consent(
     repo: KeptRepo = HERE,
     home: Home = None,
 ) -> None:
-    """Record whether a person agrees to a signature of their own; without a record there is none."""
+    """Record whether a person agrees to a signature of their own; without a record there is none.
+
+    Withdrawn, what was learned of them by themselves is deleted.
+    """
     from service.db.queries.people import find_author, record_consent
+    from service.flows.forgetting import withdraw_person
 
     with asking_on(home) as asking:
         row, number = _keep_person(asking, repo, home, person)
         with asking.database.writing() as session:
             record_consent(session, find_author(session, number, row.key), state, by, how)
+        if state is ConsentState.WITHDRAWN:
+            withdraw_person(asking, settings_for(home), number, row.key)
     show(f"{row.key}: consent {state}\n")
 
 

@@ -132,7 +132,6 @@ class PullRequest(Row, table=True):
     is_fork: bool = False
     is_draft: bool = False
     author_key: str = ""
-    author_github_id: int | None = id_at_github()
     updated_at: datetime = moment()  # GitHub's own time: an older telling than this one is not news
     merged_at: datetime | None = moment(nullable=True)
 
@@ -146,7 +145,6 @@ class PullCommit(Row, table=True):
     sha: str = Field(index=True)
     position: int
     author_key: str = ""
-    author_github_id: int | None = id_at_github()
     label: str = ""
     tier: str = ""
     agents: list[str] = document(list)
@@ -393,7 +391,7 @@ class Lease(Row, table=True):
     expires_at: datetime = moment()
 
 
-# --------------------------------------------------------------------------------------- access, GitHub I/O
+# ------------------------------------------------------------------------------------------------ access
 
 
 class ApiToken(Row, table=True):
@@ -430,15 +428,3 @@ class AuditEvent(Row, table=True):
     what: str
     target: str
     details: dict[str, Any] = document(dict)
-
-
-class HttpEtag(Row, table=True):
-    """What GitHub last answered to a list: asked again with its ETag, "unchanged" costs nothing."""
-
-    __table_args__ = _unique("installation_id", "url")
-    id: int | None = own_id()
-    installation_id: int = id_at_github(nullable=False)
-    url: str
-    etag: str
-    body: str = ""
-    fetched_at: datetime = moment()

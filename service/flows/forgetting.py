@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from service.artifacts import READINGS, ArtifactStore, RepositoryRecord, read_json, reading_of
 from service.db.queries.people import find_author, forget_author, note_forgotten
 from service.db.queries.repositories import get_repository
-from service.db.queries.signatures import list_versions, mark_stale
+from service.db.queries.signatures import (
+    list_versions,
+    mark_forgotten,
+    retire_forgotten,
+    scope_of_author,
+)
 from service.db.states import Subject
 from service.enqueue import Enqueuer
 from service.flows.contributions import forget_contributions
@@ -20,8 +26,9 @@ def forget_person(asking: Enqueuer, settings: Settings, repository_id: int, key:
 
     The rows go last: whatever breaks off before can be asked for again.
 
-    Their commits are never learned from again, and the team's signatures are marked for learning anew; until
-    that is done the present ones, which a person's code is part of, are still scored with.
+    Their commits are never learned from again, and the team's signatures are marked for learning anew, pinned
+    or not; until that is done the present one, which a person's code is part of, is still scored with. Then
+    `drop_forgotten` deletes it, with all before it.
 
     Returns the number of artifacts deleted.
 
@@ -39,10 +46,35 @@ def forget_person(asking: Enqueuer, settings: Settings, repository_id: int, key:
     with asking.database.writing() as session:
         own = forget_author(session, find_author(session, repository_id, key), by)
         teams = [v for v in list_versions(session, repository_id) if v.subject is Subject.TEAM]
-        for scope in sorted({version.scope for version in teams}):
-            mark_stale(session, repository_id, scope, "a person in it asked to be forgotten")
+        mark_forgotten(session, repository_id)
+    asking.drop_trainings(repository_id)
+    return _delete_own(store, path, key, own, {version.profile for version in teams})
+
+
+def withdraw_person(asking: Enqueuer, settings: Settings, repository_id: int, key: str) -> int:
+    """Delete what was learned of a person by themselves, when they no longer agree to it; the rest stays.
+
+    Returns the number of artifacts deleted.
+    """
+    store = ArtifactStore(settings.home)
+    with asking.database.reading() as session:
+        path = get_repository(session, repository_id).path
+        versions = list_versions(session, repository_id)
+    if path:
+        drop_people(store.record(Path(path)), key)
+    own = tuple(version.artifact for version in versions if version.scope == scope_of_author(key))
+    teams = {version.profile for version in versions if version.subject is Subject.TEAM}
+    return _delete_own(store, path, key, own, teams)
+
+
+def _delete_own(store: ArtifactStore, path: str, key: str, own: Sequence[str], profiles: set[str]) -> int:
+    """Delete a person's signatures, adapters and what was read of these; returns how many there were.
+
+    Args:
+        own: digests of their signatures. profiles: in which their adapters are looked for.
+    """
     doomed = {("author-signature", digest) for digest in own}
-    for profile in {version.profile for version in teams}:
+    for profile in profiles:
         if store.find("profile", profile) is not None:
             doomed |= _theirs(read_json(store.require("profile", profile) / "profile.json"), key)
     if path:
@@ -52,6 +84,40 @@ def forget_person(asking: Enqueuer, settings: Settings, repository_id: int, key:
         store.remove(kind, digest)
         store.drop_checkpoints(digest)
     return len(found)
+
+
+def drop_forgotten(asking: Enqueuer, settings: Settings) -> int:
+    """Delete the profiles, signatures and adapters of teams that were learned with code of the forgotten.
+
+    Only of teams that have been learned again; verdicts keep the digests. Returns how many artifacts.
+    """
+    store = ArtifactStore(settings.home)
+    with asking.database.writing() as session:
+        retired = retire_forgotten(session)
+        paths = {number: get_repository(session, number).path for number in retired.profiles}
+    current = {facts.get("pointers", {}).get("profile") for facts in store.records()}
+    gone = set[str]()
+    for number, profiles in retired.profiles.items():
+        listed = store.record(Path(paths[number])).artifacts if paths[number] else ()
+        found = profiles | {item.removeprefix("profile/") for item in listed if item.startswith("profile/")}
+        gone |= {one for one in found - retired.kept - current if store.find("profile", one) is not None}
+    stays = {one for one in retired.kept | current if one and store.find("profile", one) is not None}
+    doomed = _parts(store, gone) - _parts(store, stays)
+    for kind, digest in sorted(doomed, key=lambda item: item[0] == "profile"):  # by it the rest is found
+        store.remove(kind, digest)
+        store.drop_checkpoints(digest)
+    return len(doomed)
+
+
+def _parts(store: ArtifactStore, profiles: set[str]) -> set[tuple[str, str]]:
+    """Profiles and all that was made for them."""
+    found = {("profile", profile) for profile in profiles}
+    for profile in profiles:
+        facts = read_json(store.require("profile", profile) / "profile.json")
+        found |= {("adapter", digest) for digest in facts["adapters"].values()}
+        found |= {("author-signature", digest) for digest in facts["author_signatures"].values()}
+        found.add(("team-signature", facts["signature"]))
+    return found
 
 
 def _take_readings(record: RepositoryRecord, adapters: set[str]) -> set[tuple[str, str]]:

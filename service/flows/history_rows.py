@@ -87,7 +87,7 @@ def _keep_pull(
     row = keep_pull(
         session, repository_id, pull.number, head_sha=pull.head_sha, base_sha=pull.base_sha,
         base_ref=pull.base_ref, merge_commit_sha=pull.merge_sha, merged_at=pull.merged_at,
-        state=PullState.MERGED, author_github_id=account, author_key=by_account.get(account or 0, ""),
+        state=PullState.MERGED, author_key=by_account.get(account or 0, ""),
     )  # fmt: skip
     number = row.id or 0
     keep_commits(
@@ -101,15 +101,10 @@ def _commit_row(
     pull: int, position: int, commit: MergedCommit, credit: Credit | None, gone: frozenset[str]
 ) -> PullCommit:
     """Evidence by kind and tier alone: its text can name people, and who it is about may be forgotten."""
-    row = PullCommit(
-        pull_request_id=pull, sha=commit.sha, position=position, authored_at=commit.authored_at,
-        author_github_id=None if commit.account is None else commit.account.id,
-    )  # fmt: skip
+    row = PullCommit(pull_request_id=pull, sha=commit.sha, position=position, authored_at=commit.authored_at)
     if credit is None:
         return row
-    is_gone = forgotten_digest(credit.author) in gone
-    row.author_key = "" if is_gone else credit.author
-    row.author_github_id = None if is_gone else row.author_github_id
+    row.author_key = "" if forgotten_digest(credit.author) in gone else credit.author
     row.label, row.agents = credit.label.value, list(credit.agents)
     row.requester = "" if forgotten_digest(credit.requester) in gone else credit.requester
     row.tier = credit.evidence[0].tier.value if credit.evidence else ""

@@ -159,7 +159,7 @@ class Hub:
             keep_pull(
                 session, number_of(row), number, head_sha=pull.head_sha, base_sha=pull.base_sha,
                 base_ref=pull.base_ref, state=stands, is_draft=pull.is_draft,
-                is_fork=pull.head_repository != row.github_id, author_github_id=pull.author.id or None,
+                is_fork=pull.head_repository != row.github_id,
                 merge_commit_sha=pull.merge_commit_sha if pull.is_merged else "",
             )  # fmt: skip
         return state

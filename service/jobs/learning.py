@@ -8,12 +8,13 @@ from typing import Any
 
 from service.db.columns import now
 from service.db.queries.jobs import find_job
-from service.db.queries.people import consenting_authors, forgotten_digests
+from service.db.queries.people import consenting_authors, forgotten_digests, wants_none
 from service.db.queries.repositories import get_repository, get_team, note_ingested, note_waiting
 from service.db.queries.signatures import (
     NewSignature,
     add_version,
     current_version,
+    mark_forgotten,
     roll_version,
     scope_of_author,
     scope_of_team,
@@ -57,7 +58,7 @@ def profile(job_id: str, database: Database, work: Work) -> dict[str, Any]:
 
 def _train(attempt: Attempt, work: Work, task: RepositoryTask) -> dict[str, Any]:
     try:
-        return asdict(work.train(task, attempt.tell))
+        return {**asdict(work.train(task, attempt.tell)), "without": list(task.forgotten)}
     except TooEarlyError as error:
         return {"waiting": str(error)}
 
@@ -110,11 +111,16 @@ def _sign(
         note_waiting(session, task.repository_id, task.team, result.get("waiting", ""))
     if "waiting" in result:
         return result
-    learned = Learned(**result)
+    without = set(result.get("without", ()))
+    learned = Learned(**{name: value for name, value in result.items() if name != "without"})
     made = {scope_of_team(task.team): learned.signature}
-    made |= {scope_of_author(key): digest for key, digest in learned.authors.items()}
     with database.writing() as session:
-        return {
+        made |= {
+            scope_of_author(key): digest
+            for key, digest in learned.authors.items()
+            if not wants_none(session, task.repository_id, key)  # which they may have said meanwhile
+        }
+        versions = {
             scope: add_version(
                 session,
                 NewSignature(
@@ -124,6 +130,9 @@ def _sign(
             ).version
             for scope, artifact in made.items()
         }  # fmt: skip
+        if not without.issuperset(forgotten_digests(session, task.repository_id)):
+            mark_forgotten(session, task.repository_id)  # somebody asked while it was learned
+        return versions
 
 
 def _task_of(database: Database, job_id: str) -> RepositoryTask:

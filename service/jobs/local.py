@@ -16,6 +16,7 @@ from service.artifacts import ArtifactStore
 from service.db.queries.jobs import JobProgress
 from service.enqueue import Enqueuer
 from service.flows.base import base_identity
+from service.flows.forgetting import drop_forgotten
 from service.flows.history_rows import HistoryRead
 from service.flows.ingest import ingest
 from service.flows.kept_pages import drop_old_reviews, shown_name
@@ -180,7 +181,8 @@ def folder_work(settings: Settings, config: ProfileConfig | None = None) -> Work
     def look(asking: Enqueuer) -> None:
         look_after(asking, settings, base)
 
-    def clear(_: Enqueuer) -> None:
+    def clear(asking: Enqueuer) -> None:
+        drop_forgotten(asking, settings)
         drop_old_reviews(ArtifactStore(settings.home), settings.review_pages_days * 86_400)
 
     return Work(
@@ -189,7 +191,7 @@ def folder_work(settings: Settings, config: ProfileConfig | None = None) -> Work
         lambda task, tell: learn(task, tell, settings, config),
         (
             Chore("look after signatures", min(LOOK_EVERY_S, settings.ingest_every_s), look),
-            Chore("delete old pages of reviews", CLEAR_EVERY_S, clear),
+            Chore("delete what is old or of the forgotten", CLEAR_EVERY_S, clear),
         ),
         close=scorer.close,
         refresh=lambda task, profile, tell: recalibrate(task, profile, tell, settings),

@@ -13,7 +13,7 @@ from service import ServiceError
 from service.db.queries.jobs import changed
 from service.db.queries.signatures import scope_of_author
 from service.db.queries.tokens import subject_of
-from service.db.states import ConsentState
+from service.db.states import ConsentState, Flow
 from service.db.tables import (
     Alias,
     ApiToken,
@@ -21,6 +21,7 @@ from service.db.tables import (
     Author,
     Consent,
     Forgotten,
+    Job,
     PullCommit,
     PullRequest,
     ReviewThread,
@@ -83,7 +84,7 @@ def record_consent(session: Session, author: Author, state: ConsentState, by: st
     if state is ConsentState.WITHDRAWN:
         for signature in _own_signatures(session, author):
             signature.withdrawn_reason = "consent withdrawn"
-    audit(session, by, f"consent {state}", author.key, {"how": how})
+    audit(session, by, f"consent {state}", f"author {author.id}", {"how": how})
     session.flush()
     return row
 
@@ -100,6 +101,24 @@ def consenting_authors(session: Session, repository_id: int) -> tuple[str, ...]:
     people = session.exec(select(Author).where(Author.repository_id == repository_id)).all()
     given = (author.key for author in people if consent_of(session, author) is ConsentState.GIVEN)
     return tuple(sorted(given))
+
+
+def ended_trainings(session: Session, repository_id: int) -> Sequence[Job]:
+    """Trainings of a repository that have ended: what they left names the people who were learned."""
+    return session.exec(
+        select(Job).where(
+            Job.repository_id == repository_id, Job.flow == Flow.PROFILE, col(Job.finished_at).is_not(None)
+        )
+    ).all()
+
+
+def wants_none(session: Session, repository_id: int, key: str) -> bool:
+    """Whether an author has asked for no signature of their own: forgotten, or with consent taken back."""
+    if forgotten_digest(key) in forgotten_digests(session, repository_id):
+        return True
+    wanted = select(Author).where(Author.repository_id == repository_id, Author.key == key)
+    found = session.exec(wanted).one_or_none()
+    return found is not None and consent_of(session, found) is ConsentState.WITHDRAWN
 
 
 def _own_signatures(session: Session, author: Author) -> Sequence[Signature]:
@@ -127,17 +146,17 @@ def forget_author(session: Session, author: Author, by: str) -> tuple[str, ...]:
     """Delete a person's rows and their name elsewhere; returns the digests of their signatures' artifacts."""
     note_forgotten(session, author.repository_id, author.key)
     pulls = select(PullRequest.id).where(PullRequest.repository_id == author.repository_id)
-    named: tuple[tuple[Any, str], ...] = (
-        (PullCommit, "author_key"), (PullCommit, "requester"), (ReviewThread, "author_key"),
-        (ReviewThread, "resolved_by"),
+    named: tuple[tuple[Any, str, Any], ...] = (
+        (PullRequest, "author_key", PullRequest.id), (PullCommit, "author_key", PullCommit.pull_request_id),
+        (PullCommit, "requester", PullCommit.pull_request_id),
+        (ReviewThread, "author_key", ReviewThread.pull_request_id),
+        (ReviewThread, "resolved_by", ReviewThread.pull_request_id),
     )  # fmt: skip
-    for table, column in named:
+    for table, column, pull in named:
         place = col(getattr(table, column))
-        session.execute(
-            update(table)
-            .where(place == author.key, col(table.pull_request_id).in_(pulls))
-            .values({column: ""})
-        )
+        session.execute(update(table).where(place == author.key, col(pull).in_(pulls)).values({column: ""}))
+    said = update(AuditEvent).where(col(AuditEvent.target) == f"author {author.id}")
+    session.execute(said.values(details={}))
     signatures = _own_signatures(session, author)
     artifacts = tuple(signature.artifact for signature in signatures)
     for signature in signatures:

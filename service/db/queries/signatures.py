@@ -145,6 +145,8 @@ def pin(session: Session, repository_id: int, scope: str, version: int) -> Signa
         UnknownSignatureError: there is no such version.
     """
     chosen = require_version(session, repository_id, scope, version)
+    if chosen.withdrawn_reason == FORGOTTEN:
+        raise UnknownSignatureError(f"{scope} version {version} has been deleted: {FORGOTTEN}")
     unpin(session, repository_id, scope)
     chosen.is_pinned, chosen.withdrawn_reason = True, ""
     session.flush()
@@ -177,6 +179,49 @@ def roll_back(session: Session, repository_id: int, scope: str, reason: str) -> 
     present.is_pinned, present.withdrawn_reason = False, reason
     session.flush()
     return before[0]
+
+
+FORGOTTEN = "a person in it asked to be forgotten"
+"""Why a team's signature must be learned again, and is then not kept either."""
+
+
+def mark_forgotten(session: Session, repository_id: int) -> None:
+    """Every version of every team has code of somebody who asked to be forgotten: none may be kept for long.
+
+    A pin would keep one: it ends.
+    """
+    for version in list_versions(session, repository_id):
+        if version.subject is Subject.TEAM:
+            version.stale_reason, version.stale_at, version.is_pinned = FORGOTTEN, now(), False
+    session.flush()
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """What is no longer scored with because it holds code of the forgotten.
+
+    Attributes:
+        profiles: of withdrawn versions, by repository. kept: profiles of any repository's other versions.
+    """
+
+    profiles: dict[int, set[str]]
+    kept: set[str]
+
+
+def retire_forgotten(session: Session) -> Retired:
+    """Withdraw versions that hold code of the forgotten, where there is one without."""
+    rows = session.exec(select(Signature).where(Signature.subject == Subject.TEAM)).all()
+    clean = {(row.repository_id, row.scope) for row in rows if row.stale_reason != FORGOTTEN}
+    found = Retired({}, set())
+    for row in rows:
+        if row.stale_reason == FORGOTTEN and (row.repository_id, row.scope) in clean:
+            row.withdrawn_reason, row.is_pinned = FORGOTTEN, False
+        if row.withdrawn_reason == FORGOTTEN:
+            found.profiles.setdefault(row.repository_id, set()).add(row.profile)
+        else:
+            found.kept.add(row.profile)
+    session.flush()
+    return found
 
 
 def mark_stale(session: Session, repository_id: int, scope: str, reason: str) -> None:

@@ -96,8 +96,8 @@ def test_a_report_is_for_its_author_and_says_who_looked(client: TestClient, rows
     assert [consent["state"] for consent in report["consents"]] == ["given"]
     assert [one["scope"] for one in report["signatures"]] == ["author:human:ann"]
     assert [(event["what"], event["who"]) for event in report["events"]] == [
-        ("author.read", "token 2 (test member)")
-    ]
+        ("author.read", "token 2 (test member)"), ("consent given", "admin"),
+    ]  # fmt: skip
     assert client.get(f"/v1/authors/{rows.bob}/report", headers=own).status_code == 404
     assert client.get(f"/v1/authors/{rows.ann}/report", headers=token(Role.MEMBER)).status_code == 403
 

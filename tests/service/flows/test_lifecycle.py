@@ -24,7 +24,9 @@ from service.db.queries.people import (
     forgotten_digests,
     keep_author,
     record_consent,
+    wants_none,
 )  # fmt: skip
+from service.db.queries.pulls import keep_commits, keep_pull
 from service.db.queries.repositories import (
     UnknownRepositoryError,
     find_repository,
@@ -35,9 +37,14 @@ from service.db.queries.repositories import (
 )  # fmt: skip
 from service.db.session import connect
 from service.db.states import ConsentState, JobStatus
-from service.db.tables import AuditEvent, Author, Consent, Signature
+from service.db.tables import AuditEvent, Author, Consent, PullCommit, Signature
 from service.enqueue import Enqueuer, prepare_engine
-from service.flows.forgetting import _take_readings, forget_person
+from service.flows.forgetting import (
+    _take_readings,
+    drop_forgotten,
+    forget_person,
+    withdraw_person,
+)
 from service.flows.lifecycle import PAUSE_AFTER_FAILURE, count_new_commits, look_after, why_stale
 from service.flows.team import TeamChoice
 from service.flows.transfer import TransferError, export_signature, import_signature
@@ -257,6 +264,103 @@ def test_forgetting_leaves_no_name_and_no_artifact(asking: Enqueuer, settings: S
     theirs = Contribution("c", "human:ann", NOW, "a.py", "python", ())
     assert "forgotten" in choice.why_not(theirs, AuthorKind.HUMAN)
     assert choice.facts()["n_forgotten"] == 1
+
+
+def test_forgetting_leaves_nothing_in_other_rows(asking: Enqueuer, settings: Settings) -> None:
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, "shop/till"))
+        ann = keep_author(session, number, "human:ann", name="Ann", kind="human", tier="B")
+        record_consent(session, ann, ConsentState.GIVEN, by="lead", how="a letter of Ann's")
+        pull = keep_pull(session, number, 7, head_sha="h", base_sha="b", author_key="human:ann")
+        keep_commits(session, pull.id or 0, [
+            PullCommit(pull_request_id=pull.id or 0, sha="s", position=0, author_key="human:ann")
+        ])  # fmt: skip
+        for n in (1, 2):
+            versions.add_version(session, made(number, "team:", n))
+        versions.pin(session, number, "team:", 1)
+    job_id = asking.profile(number)
+    with asking.database.writing() as session:
+        assert fail_open_job(session, job_id, "it ended")
+        find_job(session, job_id).result = {"team:": 1, "author:human:ann": 1}
+    forget_person(asking, settings, number, "human:ann", by="lead")
+    with asking.database.engine.connect() as connection:
+        tables = sa.inspect(asking.database.engine).get_table_names()
+        told = {t: str(connection.execute(sa.text(f"SELECT * FROM {t}")).all()) for t in tables}  # noqa: S608 - ours
+    assert {table for table, text in told.items() if "ann" in text.lower()} == set()
+    assert job_id not in told["workflow_status"]
+    with asking.database.reading() as session:
+        rows = versions.list_versions(session, number)
+        assert [(row.stale_reason, row.is_pinned) for row in rows] == [(versions.FORGOTTEN, False)] * 2
+
+
+def kept_profiles(settings: Settings, path: Path, names: str) -> ArtifactStore:
+    """A profile for each name, whose team adapter has the same; profile "q" is rolled on from "p"."""
+    store = ArtifactStore(settings.home)
+    for name in names:
+        adapter = "p" if name == "q" else name
+        facts = {"signature": f"s{name}", "adapters": {"team": adapter, "null team": "n"},
+                 "author_signatures": {}}  # fmt: skip
+        store.put("profile", name, lambda place, facts=facts: write_json(place / "profile.json", facts))
+        store.record(path).use("profile", name)
+        for kind, digest in (("adapter", adapter), ("adapter", "n"), ("team-signature", f"s{name}")):
+            store.put(kind, digest, lambda place: write_json(place / "x.json", 1))
+    return store
+
+
+def test_teams_that_knew_the_forgotten_are_deleted_once_they_are_learned_again(
+    asking: Enqueuer, settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "till"
+    store = kept_profiles(settings, path, "pqo")
+
+    def add(profile: str) -> int:
+        with asking.database.writing() as session:
+            new = versions.NewSignature(number, "team:", profile, f"s{profile}", "base", "c", "", 100, {})
+            return versions.add_version(session, new).version
+
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, "shop/till", path=str(path)))
+        keep_author(session, number, "human:ann", name="Ann", kind="human", tier="B")
+    assert [add(profile) for profile in "oq"] == [1, 2]
+    forget_person(asking, settings, number, "human:ann", by="lead")
+    assert drop_forgotten(asking, settings) == 0, "there is no other to score with yet"
+    kept_profiles(settings, path, "r")
+    assert add("r") == 3
+    assert drop_forgotten(asking, settings) == 8
+    there = [
+        (k, d) for k in ("profile", "adapter", "team-signature") for d in ("o", "p", "q", "so", "sp", "sq")
+    ]
+    assert [one for one in there if store.find(*one) is not None] == []
+    for one in (("profile", "r"), ("adapter", "r"), ("adapter", "n"), ("team-signature", "sr")):
+        assert store.find(*one) is not None
+    assert drop_forgotten(asking, settings) == 0
+    with asking.database.writing() as session:
+        present = versions.current_version(session, number, "team:")
+        assert present is not None and present.version == 3
+        with pytest.raises(versions.UnknownSignatureError, match="has been deleted"):
+            versions.pin(session, number, "team:", 1)
+        with pytest.raises(versions.UnknownSignatureError, match="no version before"):
+            versions.roll_back(session, number, "team:", "noisy")
+
+
+def test_withdrawn_consent_deletes_what_was_learned_of_a_person(asking: Enqueuer, settings: Settings) -> None:
+    store = ArtifactStore(settings.home)
+    facts = {"signature": "s", "adapters": {"team": "t", "human:ann": "d"},
+             "author_signatures": {"human:ann": "as"}}  # fmt: skip
+    store.put("profile", "p1", lambda place: write_json(place / "profile.json", facts))
+    for kind, digest in (("adapter", "t"), ("adapter", "d"), ("author-signature", "as")):
+        store.put(kind, digest, lambda place: write_json(place / "x.json", 1))
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, "shop/till"))
+        ann = keep_author(session, number, "human:ann", name="Ann", kind="human", tier="B")
+        versions.add_version(session, made(number, "team:", 1))
+        record_consent(session, ann, ConsentState.WITHDRAWN, by="human:ann")
+        assert wants_none(session, number, "human:ann")
+    assert withdraw_person(asking, settings, number, "human:ann") == 2
+    assert [store.find("adapter", digest) is not None for digest in "td"] == [True, False]
+    with asking.database.reading() as session:
+        present = versions.current_version(session, number, "team:")
+        assert present is not None and present.stale_reason == "", "the team stays as it is"
 
 
 def test_what_was_read_of_an_adapter_goes_with_it(settings: Settings) -> None:
