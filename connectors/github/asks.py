@@ -7,6 +7,7 @@ whoever acts reads them again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from connectors.github.commands import Command, parse_command
@@ -86,13 +87,14 @@ class MutePath:
 
 @dataclass(frozen=True, slots=True)
 class RunCommand:
-    """Somebody wrote a command; their permission has not been looked at yet."""
+    """Somebody wrote a command about what was there then; their permission has not been looked at yet."""
 
     repository: RepositoryRef
     number: int
     comment: int
     command: Command
     by: Account
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +252,7 @@ def _issue_comment(event: Event, _: int) -> tuple[Ask, ...]:
     command = parse_command(comment.body)
     if command is None:
         return ()
-    return (RunCommand(repository, comment.number, comment.id, command, comment.author),)
+    return (RunCommand(repository, comment.number, comment.id, command, comment.author, comment.written_at),)
 
 
 # https://docs.github.com/webhooks/webhook-events-and-payloads#pull_request_review_thread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,14 @@ class CheckRef:
 
 @dataclass(frozen=True, slots=True)
 class CommentRef:
-    """A comment in a conversation."""
+    """A comment in a conversation. written_at: by GitHub's clock, None where it did not say."""
 
     id: int
     number: int
     body: str
     author: Account
     is_on_pull: bool
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from connectors.github import WebhookError
 from connectors.github.events import (
@@ -192,7 +193,18 @@ def _comment(payload: Json) -> CommentRef | None:
     # https://docs.github.com/webhooks/webhook-events-and-payloads#issue_comment: pull requests are issues too
     is_on_pull = isinstance(part(issue, "pull_request"), Mapping)
     author = read_account(record(found, "user"))
-    return CommentRef(number(found, "id"), number(issue, "number"), text(found, "body"), author, is_on_pull)
+    return CommentRef(
+        number(found, "id"), number(issue, "number"), text(found, "body"), author, is_on_pull,
+        _moment(found, "created_at"),
+    )  # fmt: skip
+
+
+def _moment(value: Json, key: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text(value, key).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
 
 
 def _push(payload: Json) -> PushRef:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from connectors.github import GoneError, asks
@@ -20,7 +20,8 @@ from service.db.queries.installations import (
     note_leaver,
     set_status,
 )
-from service.db.queries.pulls import accept, find_open_pulls, is_asked, latest_done
+from service.db.queries.people import audit
+from service.db.queries.pulls import accept, answered_head, find_open_pulls, is_asked, latest_done
 from service.db.queries.repositories import number_of
 from service.db.queries.reviews import ReviewQuestion, next_run
 from service.db.queries.signatures import current_version, scope_of_team
@@ -43,6 +44,8 @@ _REPOSITORY = {
     "unarchived": RepositoryStatus.ACTIVE,
 }  # fmt: skip
 _NEW_NAMES = {"renamed", "transferred"}
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""Between GitHub's clock and ours, at most; `routeprint doctor` warns before."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ class Acting:
         who = _who(event, ask.by.login)
         for number in numbers:
             if isinstance(ask, asks.AcceptFinding):
-                self._accept(row, number, ask.by.login)
+                self._accept(row, number, ask.head_sha, ask.by.login)
             elif isinstance(ask, asks.MutePath):
                 self._mute_worst(row, number, ask.head_sha, ask.by.login)
                 self._score(row, number, who)
@@ -186,7 +189,7 @@ class Acting:
         elif command.verb is Verb.EXPLAIN:
             self._show_again(row, ask.number, is_explained=True)
         elif command.verb is Verb.ACCEPT:
-            self._accept(row, ask.number, by, command.reason)
+            self._accept_answered(row, ask)
         else:
             until = command.until and datetime.combine(command.until, time.max, UTC)
             self._let_pass(row, Acceptance(
@@ -202,10 +205,19 @@ class Acting:
         LOG.info("%s may not give commands in %s", ask.by.login, ask.repository.full_name)
         return None
 
-    def _accept(self, row: Repository, number: int, by: str, reason: str = "") -> None:
-        state = self.hub.pull(row, number)
+    def _accept_answered(self, row: Repository, ask: asks.RunCommand) -> None:
+        """Accept the head whose answer was there when the command was written, not one pushed since."""
+        before = datetime.now(UTC) if ask.written_at is None else ask.written_at + CLOCKS_DIFFER
+        with self.hub.database.reading() as session:
+            answered = answered_head(session, number_of(row), ask.number, before)
+        if answered:
+            self._accept(row, ask.number, answered, ask.by.login, ask.command.reason)
+        else:
+            LOG.info("%s #%d: nothing had been answered that could be accepted", row.full_name, ask.number)
+
+    def _accept(self, row: Repository, number: int, head_sha: str, by: str, reason: str = "") -> None:
         self._let_pass(row, Acceptance(
-            repository_id=number_of(row), fingerprint=state.pull.head_sha, number=number, by=by, reason=reason
+            repository_id=number_of(row), fingerprint=head_sha, number=number, by=by, reason=reason
         ))  # fmt: skip
         self._show_again(row, number)
 
@@ -222,8 +234,14 @@ class Acting:
 
     def _let_pass(self, row: Repository, acceptance: Acceptance) -> None:
         LOG.info("%s: %s let pass by %s", row.full_name, acceptance.kind, acceptance.by)
+        on = f"repository {number_of(row)}"
+        on += "" if acceptance.number is None else f" #{acceptance.number}"
+        said = {"path": acceptance.path, "head": acceptance.fingerprint, "reason": acceptance.reason}
         with self.hub.database.writing() as session:
-            accept(session, acceptance)
+            if accept(session, acceptance):
+                what = "mute" if acceptance.kind is AcceptanceKind.PATH else "accept"
+                given = {name: value for name, value in said.items() if value}
+                audit(session, f"{acceptance.by} on GitHub", what, on, given)
 
     def _show_again(self, row: Repository, number: int, *, is_explained: bool = False) -> None:
         """Show the last answer anew, with what was decided about it; nothing without one."""

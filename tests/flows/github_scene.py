@@ -119,8 +119,9 @@ class Scene:
         shown = self.fake.pull(self.repo, pull)
         return self.tell("pull_request", {"action": action, "pull_request": shown}, guid)
 
-    def say(self, pull: Pull, words: str, login: str) -> None:
+    def say(self, pull: Pull, words: str, login: str, written_at: str = "") -> None:
         comment = {"id": next(self.world.ids), "body": words, "user": self.fake.user(login)}
+        comment |= {"created_at": written_at} if written_at else {}
         issue = {"number": pull.number, "pull_request": {"url": "https://github.example"}}
         guid = self.tell("issue_comment", {"action": "created", "comment": comment, "issue": issue})
         self.settle(guid, "issue_comment")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ from sqlmodel import select
 
 from connectors.identity.author import forgotten_digest
 from service.artifacts import ArtifactStore
+from service.db.queries.audit import list_newest
 from service.db.queries.people import find_author, note_forgotten
-from service.db.queries.pulls import list_abandoned
+from service.db.queries.pulls import UnknownMuteError, list_abandoned, list_mutes, withdraw
 from service.db.queries.repositories import keep_team, number_of
 from service.db.queries.signatures import NewSignature, add_version, scope_of_team
 from service.db.states import AcceptanceKind, DeliveryStatus, ReviewStatus
@@ -73,6 +74,21 @@ def test_accept_as_intended_changes_what_is_said_and_scores_nothing(scene: Scene
         assert (kept.kind, kept.fingerprint, kept.by) == (AcceptanceKind.FINDING, pull.head_sha, "ada")
 
 
+def test_accepting_is_about_what_was_seen_and_not_about_what_was_pushed_since(scene: Scene):
+    scene.push(pull := scene.open_pull(13, "e"), "opened")
+    scene.wait(lambda: scene.is_answered(13))
+    scene.say(pull, "/routeprint accept", "ada", written_at="2026-01-01T12:00:00Z")  # long before the answer
+    scene.push(scene.open_pull(13, "f"))
+    scene.wait(lambda: scene.is_answered(13, 2))
+    scene.press(pull, "accept")  # on the check of the commit before
+    with scene.worker.database.reading() as session:
+        kept = session.exec(select(Acceptance.fingerprint).where(Acceptance.number == 13)).all()
+    assert head("f") not in kept
+    assert "Accepted as intended" not in scene.comments(13)[0]
+    scene.say(pull, "/routeprint accept", "ada", written_at=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    assert "Accepted as intended" in scene.comments(13)[0]
+
+
 def test_mute_path_mutes_the_worst_path_for_good(scene: Scene):
     scene.push(pull := scene.open_pull(3, "3"), "opened")
     scene.wait(lambda: scene.is_answered(3))
@@ -88,7 +104,12 @@ def test_mute_path_mutes_the_worst_path_for_good(scene: Scene):
     scene.wait(lambda: scene.is_answered(4))
     assert scene.scorer.of(later.head_sha) == [""]
     with scene.worker.database.writing() as session:
-        session.delete(session.get_one(Acceptance, mute.id))
+        assert list_newest(session)[0].who == "ada on GitHub"
+        (mute_again,) = list_mutes(session, mute.repository_id)
+        assert withdraw(session, mute.repository_id, mute_again.id or 0).path == muted
+        assert list_mutes(session, mute.repository_id) == []
+        with pytest.raises(UnknownMuteError):
+            withdraw(session, mute.repository_id, mute_again.id or 0)
 
 
 def test_explain_shows_every_finding_once_in_the_one_comment(scene: Scene):

@@ -9,6 +9,7 @@ from typing import Any
 from sqlmodel import Session, col, delete, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from service import ServiceError
 from service.db.columns import now
 from service.db.queries.signatures import scope_of_team
 from service.db.states import AcceptanceKind, PullState, ReviewStatus, Subject
@@ -129,6 +130,15 @@ def latest_done(session: Session, repository_id: int, number: int, head_sha: str
     return session.exec(wanted.order_by(col(Review.id).desc()).limit(1)).first()
 
 
+def answered_head(session: Session, repository_id: int, number: int, before: datetime) -> str:
+    """The head of a pull request whose answer was the last to be shown before a moment, "" without one."""
+    wanted = select(Review.head_sha).where(
+        Review.repository_id == repository_id, Review.number == number,
+        Review.status == ReviewStatus.DONE, col(Review.published_at) <= before,
+    )  # fmt: skip
+    return session.exec(wanted.order_by(col(Review.published_at).desc()).limit(1)).first() or ""
+
+
 def is_asked(session: Session, repository_id: int, number: int, requested_by: str) -> bool:
     """Whether a request for another answer has been written down already."""
     wanted = select(Review.id).where(
@@ -140,25 +150,45 @@ def is_asked(session: Session, repository_id: int, number: int, requested_by: st
 # ------------------------------------------------------------------------------------ what is let pass
 
 
-def accept(session: Session, acceptance: Acceptance) -> None:
-    """Write down what a person let pass, once."""
+class UnknownMuteError(ServiceError):
+    """No path is muted by that number."""
+
+
+def accept(session: Session, acceptance: Acceptance) -> bool:
+    """Write down what a person let pass, once; whether it is new."""
     same = select(Acceptance.id).where(
         Acceptance.repository_id == acceptance.repository_id, Acceptance.kind == acceptance.kind,
         Acceptance.fingerprint == acceptance.fingerprint, Acceptance.path == acceptance.path,
         Acceptance.number == acceptance.number, Acceptance.reason == acceptance.reason,
         col(Acceptance.withdrawn_at).is_(None),
     )  # fmt: skip
-    if session.exec(same.limit(1)).first() is None:
-        session.add(acceptance)
+    if session.exec(same.limit(1)).first() is not None:
+        return False
+    session.add(acceptance)
+    return True
 
 
-def list_mutes(session: Session, repository_id: int, number: int) -> Sequence[Acceptance]:
-    """Path patterns that people muted for good, or in one pull request."""
-    return session.exec(
-        _valid(repository_id, AcceptanceKind.PATH).where(
-            or_(col(Acceptance.number).is_(None), Acceptance.number == number)
-        )
-    ).all()
+def list_mutes(session: Session, repository_id: int, number: int | None = None) -> Sequence[Acceptance]:
+    """Path patterns that people muted: for good or in one pull request; None: in any."""
+    wanted = _valid(repository_id, AcceptanceKind.PATH).order_by(col(Acceptance.id))
+    if number is not None:
+        wanted = wanted.where(or_(col(Acceptance.number).is_(None), Acceptance.number == number))
+    return session.exec(wanted).all()
+
+
+def withdraw(session: Session, repository_id: int, mute: int) -> Acceptance:
+    """Let a muted path be scored again.
+
+    Raises:
+        UnknownMuteError: none of a repository is muted by that number.
+    """
+    found = session.exec(
+        _valid(repository_id, AcceptanceKind.PATH).where(Acceptance.id == mute)
+    ).one_or_none()
+    if found is None:
+        raise UnknownMuteError(f"nothing here is muted by the number {mute}; see `routeprint mutes list`")
+    found.withdrawn_at = now()
+    return found
 
 
 def is_accepted(session: Session, repository_id: int, number: int, head_sha: str) -> bool:

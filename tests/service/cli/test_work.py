@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli.main import app
+from service.db.queries.pulls import accept
 from service.db.queries.repositories import (
     find_repository,
     keep_repository,
@@ -17,6 +19,8 @@ from service.db.queries.repositories import (
 )
 from service.db.queries.signatures import NewSignature, add_version
 from service.db.session import connect
+from service.db.states import AcceptanceKind
+from service.db.tables import Acceptance
 from service.settings import Settings
 
 
@@ -122,3 +126,25 @@ def test_a_repository_on_github_goes_by_its_name(tmp_path: Path, shop: Path):
     with database.reading() as session:
         assert [one.full_name for one in list_repositories(session)] == ["acme/shop"]
     database.close()
+
+
+def test_what_was_muted_is_listed_and_lifted_and_the_audit_log_tells(tmp_path: Path, shop: Path):
+    home, repo = tmp_path / "home", ("--repo", "acme/shop")
+    run("db", "upgrade", home=home)
+    database = connect(Settings(home=home))
+    with database.writing() as session:
+        number = number_of(keep_repository(session, "acme/shop", github_id=7, path=str(shop)))
+        for place in ("legacy/*", "docs/*"):
+            mute = Acceptance(
+                repository_id=number, kind=AcceptanceKind.PATH, path=place, by="ada", reason="old"
+            )
+            assert accept(session, mute)
+    database.close()
+    listed = run("mutes", "list", *repo, home=home)
+    assert "legacy/*" in listed and "everywhere" in listed and "ada" in listed
+    assert "legacy/* is scored again" in run("mutes", "lift", "1", "--by", "lead", *repo, home=home)
+    assert "legacy" not in run("mutes", "list", *repo, home=home)
+    assert "mutes list" in run("mutes", "lift", "1", *repo, home=home, code=2)
+    told = run("audit", home=home)
+    assert "lift mute" in told and "lead" in told and "legacy/*" in told
+    assert json.loads(run("audit", "--about", "token 9", "--format", "json", home=home)) == []
