@@ -17,8 +17,15 @@ from typing import Any
 from dbos import DBOS, DBOSClient, EnqueueOptions, Serializer
 
 from service import ServiceError
-from service.db.queries.deliveries import reopen_delivery, wait_again
-from service.db.queries.jobs import add_job, cancel_jobs, fail_open_job, find_job, find_queued_job
+from service.db.queries.deliveries import drop_old_deliveries, reopen_delivery, wait_again
+from service.db.queries.jobs import (
+    add_job,
+    cancel_jobs,
+    drop_old_jobs,
+    fail_open_job,
+    find_job,
+    find_queued_job,
+)
 from service.db.queries.people import ended_trainings
 from service.db.queries.repositories import lock_repository
 from service.db.queries.reviews import (
@@ -288,6 +295,20 @@ class Enqueuer:
             for job in ended:
                 job.result = {}
         self.drop_workflows([job.id for job in ended])
+
+    def drop_old(self, older_than: timedelta) -> int:
+        """Delete jobs and deliveries that ended long ago, in the engine too; returns how many."""
+        n_dropped = 0
+        while True:
+            with self.database.writing() as session:
+                before = self.database.now(session) - older_than
+                jobs = drop_old_jobs(session, before, _MOST_DROPPED)
+                deliveries = drop_old_deliveries(session, before, _MOST_DROPPED)
+            attempts = [f"{DELIVERY_WORKFLOW}-{number}-{k}" for number, n in deliveries for k in range(n + 1)]
+            self.drop_workflows([*jobs, *attempts])
+            n_dropped += len(jobs) + len(deliveries)
+            if max(len(jobs), len(deliveries)) < _MOST_DROPPED:
+                return n_dropped
 
     def drop_workflows(self, workflow_ids: Sequence[str]) -> None:
         """Delete the engine's record of work that has ended."""

@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     """Seconds the scoring process may take to load a base and its profiles."""
     review_pages_days: Annotated[float, Field(gt=0)] = 90.0
     """Days for which a review's page, and the diff on it, are kept; its verdict stays."""
+    records_days: Annotated[float, Field(ge=7)] = 90.0
+    """Days for which ended jobs with their logs, and webhooks that were acted on, are kept; reviews stay."""
     public_url: str | None = None
     """Where GitHub and people reach this service, https://...; None: checks have no link to a report."""
     github_url: str = "https://api.github.com"

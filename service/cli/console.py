@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,19 +37,25 @@ HERE = Path()
 
 
 def settings_for(home: Path | None) -> Settings:
-    """The settings of this command."""
+    """The settings of this command.
+
+    A home that is not there yet is made for its owner alone: it will hold code, and models that remember it.
+    """
     from pydantic import ValidationError
 
     from service import ServiceError
     from service.settings import read_settings
 
     try:
-        return read_settings(home=home)
+        settings = read_settings(home=home)
     except ValidationError as error:
         wrong = "; ".join(
             f"ROUTEPRINT_{'.'.join(map(str, e['loc']))}".upper() + f": {e['msg']}" for e in error.errors()
         )
         raise ServiceError(f"a setting is not usable: {wrong}") from error
+    with suppress(OSError):  # whoever writes there says what is wrong
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings
 
 
 def find_repository(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from connectors.git.command import Repository
 from connectors.git.ranges import read_range
@@ -183,6 +184,7 @@ def folder_work(settings: Settings, config: ProfileConfig | None = None) -> Work
 
     def clear(asking: Enqueuer) -> None:
         drop_forgotten(asking, settings)
+        asking.drop_old(timedelta(days=settings.records_days))
         drop_old_reviews(ArtifactStore(settings.home), settings.review_pages_days * 86_400)
 
     return Work(

@@ -12,7 +12,7 @@ import pytest
 from connectors.github import UnavailableError
 from service.db.columns import now
 from service.db.queries.deliveries import Arrival, begin_delivery, end_delivery, keep_delivery
-from service.db.queries.jobs import fail_open_job, find_job, list_jobs
+from service.db.queries.jobs import fail_open_job, find_job, list_jobs, list_lines
 from service.db.queries.pulls import list_abandoned
 from service.db.queries.repositories import UnknownRepositoryError, keep_repository, number_of
 from service.db.queries.reviews import ReviewQuestion, end_review, list_reviews, next_run, note_check
@@ -223,6 +223,28 @@ def test_a_review_that_github_kept_from_ending_is_asked_for_again(asking: Enqueu
         assert (row.status, row.asked) == (ReviewStatus.QUEUED, 2)
         assert find_job(session, row.job_id).retry_of == away.job_id
     assert asking.reviews_again([UnavailableError]) == 0
+
+
+def test_what_ended_long_ago_is_deleted_with_the_engines_record_of_it(asking: Enqueuer, repository: int):
+    old, new, waits = (
+        asking.ingest(repository),
+        asking.profile(repository),
+        asking.profile(repository, "web"),
+    )
+    gone, fresh = (delivered(asking, guid) for guid in "ab")
+    failed(asking, gone, timedelta(days=100))
+    failed(asking, fresh, timedelta(days=1))
+    with asking.database.writing() as session:
+        for job_id, days in ((old, 100), (new, 1)):
+            fail_open_job(session, job_id, "no")
+            find_job(session, job_id).finished_at = now() - timedelta(days=days)
+    assert asking.drop_old(timedelta(days=90)) == 2
+    assert set(engine_statuses(asking)) == {new, waits, f"delivery-{fresh}-0"}
+    with asking.database.reading() as session:
+        assert {job.id for job in list_jobs(session)} == {new, waits}
+        assert list_lines(session, old) == []
+        assert session.get(Delivery, gone) is None
+    assert asking.drop_old(timedelta(days=90)) == 0
 
 
 def test_what_the_engine_keeps_is_json():

@@ -116,6 +116,14 @@ def reopen_delivery(session: Session, delivery_id: int) -> bool:
     return changed(session, sa.update(Delivery).where(*running).values(**values))
 
 
+def drop_old_deliveries(session: Session, before: datetime, limit: int) -> list[tuple[int, int]]:
+    """Delete deliveries that ended before a moment, bodies and all; returns (number, attempts)."""
+    wanted = select(Delivery.id, Delivery.attempts).where(col(Delivery.finished_at) < before)
+    found = [(number, n) for number, n in session.exec(wanted.limit(limit)) if number is not None]
+    session.execute(sa.delete(Delivery).where(col(Delivery.id).in_([number for number, _ in found])))
+    return found
+
+
 def find_delivery(session: Session, guid: str, event: str) -> Delivery | None:
     """A delivery by GitHub's id."""
     return session.exec(select(Delivery).where(Delivery.guid == guid, Delivery.event == event)).one_or_none()

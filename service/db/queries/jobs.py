@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, delete, func, update
@@ -202,7 +202,9 @@ def list_lines(session: Session, job_id: str) -> Sequence[JobLine]:
     return session.exec(select(JobLine).where(JobLine.job_id == job_id).order_by(col(JobLine.id))).all()
 
 
-def drop_old_jobs(session: Session, older_than: timedelta, at: datetime) -> int:
-    """Delete jobs that ended long ago; returns how many."""
-    ended = col(Job.finished_at) < at - older_than
-    return cast("CursorResult[Any]", session.execute(delete(Job).where(ended))).rowcount
+def drop_old_jobs(session: Session, before: datetime, limit: int) -> list[str]:
+    """Delete jobs that ended before a moment, with their logs; returns their ids."""
+    ended = select(Job.id).where(col(Job.finished_at) < before).order_by(col(Job.finished_at)).limit(limit)
+    found = list(session.exec(ended))
+    session.execute(delete(Job).where(col(Job.id).in_(found)))
+    return found

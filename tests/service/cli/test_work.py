@@ -46,8 +46,10 @@ def run(*words: str, home: Path, code: int = 0) -> str:
 
 
 def test_the_database_is_brought_up_to_date_and_says_so(tmp_path: Path):
-    assert "it was empty" in run("db", "upgrade", home=tmp_path)
-    assert "as it was" in run("db", "upgrade", home=tmp_path)
+    home = tmp_path / "home"
+    assert "it was empty" in run("db", "upgrade", home=home)
+    assert "as it was" in run("db", "upgrade", home=home)
+    assert home.stat().st_mode & 0o077 == 0, "others may not look into it"
 
 
 def test_jobs_are_asked_for_listed_called_off_and_asked_again(tmp_path: Path, shop: Path):
