@@ -25,6 +25,7 @@ from service.db.queries.jobs import (
     fail_open_job,
     find_job,
     find_queued_job,
+    list_jobs,
 )
 from service.db.queries.people import ended_trainings
 from service.db.queries.repositories import lock_repository
@@ -50,6 +51,7 @@ FIRST_PAUSE = timedelta(minutes=1)
 """Before what failed because of somebody else is tried again; each further pause is twice as long."""
 MOST_ATTEMPTS = 12
 """At a webhook: over three days, as long as GitHub itself keeps it."""
+MOST_LISTED = 1_000_000
 _MOST_DROPPED = 500  # a statement names each
 
 
@@ -295,6 +297,14 @@ class Enqueuer:
             for job in ended:
                 job.result = {}
         self.drop_workflows([job.id for job in ended])
+
+    def drop_work(self, repository_id: int, why: str) -> None:
+        """Call off what is open on a repository, and delete the engine's records of all that was asked."""
+        with self.database.writing() as session:
+            jobs = [job.id for job in list_jobs(session, repository_id=repository_id, limit=MOST_LISTED)]
+            open_jobs = cancel_jobs(session, jobs, why)
+        self._call_off(open_jobs)
+        self.drop_workflows([job_id for job_id in jobs if job_id not in open_jobs])
 
     def drop_old(self, older_than: timedelta) -> int:
         """Delete jobs and deliveries that ended long ago, in the engine too; returns how many."""

@@ -16,6 +16,10 @@ def _data_home() -> Path:
     return Path(root).expanduser() / "routeprint"
 
 
+MIRRORS = "mirrors"
+"""Folder under the home with a bare copy of every repository on GitHub."""
+
+
 class Settings(BaseSettings):
     """Every setting, each readable from ``ROUTEPRINT_<NAME>`` in the environment."""
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from service.cli.console import HERE, Home, Repo, commits, find_repository, note, settings_for, show
+from service.cli.kept import KeptRepo, find_kept, has_service
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,15 +52,33 @@ def authors(repo: Repo = HERE, home: Home = None) -> None:
 
 
 def forget(
-    repo: Repo = HERE,
+    repo: KeptRepo = HERE,
     home: Home = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete everything kept about a repository: contributions, adapters, signatures, profile."""
-    from service.artifacts import ArtifactStore
+    """Delete everything kept about a repository: contributions, adapters, signatures, profile.
 
-    settings, repository = settings_for(home), find_repository(repo)
+    Where the service keeps it, also its jobs, reviews, people and mirror. Take a repository on GitHub out
+    of the app's installation first: its next event would write it down anew.
+    """
+    from service.artifacts import ArtifactStore
+    from service.cli.work import asking_on
+    from service.db.queries.repositories import number_of
+    from service.flows.forgetting import forget_repository
+
+    settings = settings_for(home)
     if not yes:
-        typer.confirm(f"Delete all that is kept about {repository}?", abort=True)
+        what = find_repository(repo) if repo.expanduser().exists() else repo
+        typer.confirm(f"Delete all that is kept about {what}?", abort=True)
+    if has_service(settings) or not repo.expanduser().exists():
+        with asking_on(home) as asking:
+            with asking.database.reading() as session:
+                row = find_kept(session, repo)
+                kept = None if row is None else (number_of(row), row.full_name)
+            if kept is not None:
+                n_deleted = forget_repository(asking, settings, kept[0], "command line")
+                show(f"Forgotten: all rows of {kept[1]} and {n_deleted} artifacts.\n")
+                return
+    repository = find_repository(repo)
     n_deleted = ArtifactStore(settings.home).forget(repository)
     show(f"Forgotten: the contributions of {repository.name} and {n_deleted} artifacts.\n")

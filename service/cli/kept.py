@@ -12,6 +12,7 @@ from service.cli.console import find_repository
 if TYPE_CHECKING:
     from service.db.session import Session
     from service.db.tables import Repository
+    from service.settings import Settings
 
 KeptRepo = Annotated[
     Path,
@@ -21,6 +22,13 @@ KeptRepo = Annotated[
         show_default=False,
     ),
 ]
+
+
+def has_service(settings: Settings) -> bool:
+    """Whether there is a database to look into: a command about a folder makes none."""
+    from service.db.session import DATABASE_NAME
+
+    return settings.database_url is not None or (settings.home / DATABASE_NAME).exists()
 
 
 def find_kept(session: Session, repo: Path) -> Repository | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.console import HERE, ExitCode, Home, Repo, find_repository, note, settings_for, show
-from service.cli.kept import KeptRepo, find_kept
+from service.cli.kept import KeptRepo, find_kept, has_service
 from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 from service.cli.profiles import Format, FormatOption
 
@@ -152,7 +152,7 @@ def _find_tested(home: Path | None, repo: Path, team: str, last: int) -> Tested 
     from service.flows.backtest import find_tested
     from service.flows.profile import NotProfiledError
 
-    if repo.expanduser().exists() and not _has_service(settings_for(home)):
+    if repo.expanduser().exists() and not has_service(settings_for(home)):
         return None
     with asking_on(home) as asking, asking.database.reading() as session:
         row = find_kept(session, repo)
@@ -161,12 +161,6 @@ def _find_tested(home: Path | None, repo: Path, team: str, last: int) -> Tested 
             why = f"no signature of team {team}" if team else "no signature"
             raise NotProfiledError(f"{row.full_name}: {why} yet; run `routeprint jobs ask profile`")
     return found
-
-
-def _has_service(settings: Settings) -> bool:
-    from service.db.session import DATABASE_NAME
-
-    return settings.database_url is not None or (settings.home / DATABASE_NAME).exists()
 
 
 def _explain_author(
@@ -205,7 +199,7 @@ def _remember(
     from service.cli.work import asking_on
     from service.flows.backtest import remember_backtest
 
-    if not _has_service(settings):
+    if not has_service(settings):
         return
 
     with asking_on(home) as asking:

@@ -1,13 +1,14 @@
-"""Forgetting a person: from the disk, from the rows, and for the time to come. No git and no torch."""
+"""Forgetting a person or a repository: on the disk and in the rows. No git and no torch."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from service.artifacts import READINGS, ArtifactStore, RepositoryRecord, read_json, reading_of
-from service.db.queries.people import find_author, forget_author, note_forgotten
-from service.db.queries.repositories import get_repository
+from service.db.queries.people import audit, find_author, forget_author, note_forgotten
+from service.db.queries.repositories import drop_repository, get_repository
 from service.db.queries.signatures import (
     list_versions,
     mark_forgotten,
@@ -17,8 +18,8 @@ from service.db.queries.signatures import (
 from service.db.states import Subject
 from service.enqueue import Enqueuer
 from service.flows.contributions import forget_contributions
-from service.flows.kept_pages import drop_people
-from service.settings import Settings
+from service.flows.kept_pages import REPORT, drop_people
+from service.settings import MIRRORS, Settings
 
 
 def forget_person(asking: Enqueuer, settings: Settings, repository_id: int, key: str, by: str) -> int:
@@ -49,6 +50,30 @@ def forget_person(asking: Enqueuer, settings: Settings, repository_id: int, key:
         mark_forgotten(session, repository_id)
     asking.drop_trainings(repository_id)
     return _delete_own(store, path, key, own, {version.profile for version in teams})
+
+
+def forget_repository(asking: Enqueuer, settings: Settings, repository_id: int, by: str) -> int:
+    """Delete all that is kept of a repository: work, rows, artifacts, answers and its mirror.
+
+    The rows go last: whatever breaks off before can be asked for again. Returns how many artifacts.
+
+    Raises:
+        UnknownRepositoryError: it is not kept any more.
+    """
+    store = ArtifactStore(settings.home)
+    with asking.database.reading() as session:
+        row = get_repository(session, repository_id)
+        name, path, is_mirror = row.full_name, Path(row.path or "."), row.github_id is not None and row.path
+    asking.drop_work(repository_id, f"{name} is forgotten")
+    n_deleted = store.forget(path) if row.path else 0
+    if is_mirror and path.parent == settings.home / MIRRORS:
+        shutil.rmtree(path, ignore_errors=True)
+    with asking.database.writing() as session:
+        reports = drop_repository(session, repository_id)
+        audit(session, by, "forgot a repository", f"repository {repository_id}", {"name": name})
+    for digest in reports:
+        store.remove(REPORT, digest)
+    return n_deleted + len(reports)
 
 
 def withdraw_person(asking: Enqueuer, settings: Settings, repository_id: int, key: str) -> int:

@@ -6,8 +6,10 @@ repository's record: the team's, a person's, the attribution graph's and the com
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -45,11 +47,26 @@ def shown_name(full_name: str) -> str:
 
 
 def keep_report(store: ArtifactStore, report: DriftReport) -> str:
-    """Keep an answer; returns its digest. It stays when its page is deleted: there is no code in it."""
+    """Keep an answer; returns its digest. When its page is deleted it stays, without the code it quotes."""
     text = machine.render(report)
     digest = digest_of(text)
     store.put(REPORT, digest, lambda place: _write_text(place / "report.json", text))
     return digest
+
+
+def _quote_no_more(store: ArtifactStore, before: float) -> None:
+    """Let answers of long ago quote no code any more, under the names they have."""
+    for place in (store.home / "artifacts" / REPORT).glob("[!.]*"):
+        if place.stat().st_mtime >= before:
+            continue
+        with suppress(ArtifactError, ValueError, OSError):  # a damaged one is told of when it is asked for
+            report = read_report(store, place.name)
+            hunks = tuple(hunk.model_copy(update={"findings": (), "header": ""}) for hunk in report.hunks)
+            bare = machine.render(report.model_copy(update={"hunks": hunks}))
+            if hunks != report.hunks:
+                store.remove(REPORT, place.name)
+                store.put(REPORT, place.name, lambda here, text=bare: _write_text(here / "report.json", text))
+            os.utime(place)  # looked at; not again for as long
 
 
 def read_report(store: ArtifactStore, digest: str) -> DriftReport:
@@ -114,8 +131,12 @@ def find_review(store: ArtifactStore, job_id: str) -> Review | None:
 
 
 def drop_old_reviews(store: ArtifactStore, older_than_s: float) -> int:
-    """Delete the pages of reviews that ended long ago, with their diffs; verdicts stay. Returns how many."""
+    """Delete the pages of reviews that ended long ago, diffs and quotations with them; verdicts stay.
+
+    Returns how many.
+    """
     before, n = time.time() - older_than_s, 0
+    _quote_no_more(store, before)
     records = [store.record(Path(facts["repository"])) for facts in store.records()]
     for place in (store.home / "artifacts" / REVIEW).glob("[!.]*"):
         if place.stat().st_mtime >= before:

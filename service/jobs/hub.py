@@ -34,9 +34,8 @@ from service.enqueue import Enqueuer
 from service.flows.publish import Decisions, ReadConfig, Review, read_config
 from service.flows.registration import StoredApp, dials_of
 from service.flows.team import team_of
-from service.settings import Settings
+from service.settings import MIRRORS, Settings
 
-MIRRORS = "mirrors"
 _ASK_A_MIRROR = {0, 406}  # too many files for GitHub's own diff, known before or told by GitHub
 _MOST_CONFIGS = 500
 

@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 from service import ServiceError
 from service.db.columns import now
 from service.db.states import RepositoryStatus, Stage
-from service.db.tables import Repository, RepositoryName, Team
+from service.db.tables import Repository, RepositoryName, Review, Team
 
 
 class UnknownRepositoryError(ServiceError):
@@ -132,6 +132,19 @@ def list_repositories(session: Session, status: RepositoryStatus | None = None) 
     """Repositories by name."""
     wanted = select(Repository).order_by(col(Repository.full_name))
     return session.exec(wanted if status is None else wanted.where(Repository.status == status)).all()
+
+
+def drop_repository(session: Session, repository_id: int) -> list[str]:
+    """Delete a repository with every row that belongs to it; returns reports that no other has."""
+    mine, others = col(Review.repository_id) == repository_id, col(Review.repository_id) != repository_id
+    kept = select(Review.report).where(others)
+    reports = (
+        select(Review.report).where(mine, Review.report != "", col(Review.report).not_in(kept)).distinct()
+    )
+    found = list(session.exec(reports))
+    session.delete(get_repository(session, repository_id))
+    session.flush()
+    return found
 
 
 def set_stage(session: Session, repository: Repository, stage: Stage) -> None:

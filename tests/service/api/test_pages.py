@@ -276,9 +276,15 @@ def test_a_review_is_shown_while_it_is_made_and_without_its_diff(site: Site) -> 
     with site.database.writing() as session:
         row = session.get_one(Review, site.rows.review)
         row.report = kept_pages.keep_report(site.record.store, shapes.review().report)
+    assert any(hunk.findings for hunk in kept_pages.read_report(site.record.store, row.report).hunks)
     assert kept_pages.drop_old_reviews(site.record.store, -1) == 1
     assert not [item for item in site.record.artifacts if item.startswith("review-page/")]
     assert "not kept any more" in site.get(address).text
+    assert "Here the team's model expects" not in site.get(address).text
+    report = kept_pages.read_report(site.record.store, row.report)
+    assert report.hunks and not any(hunk.findings or hunk.header for hunk in report.hunks), (
+        "no code is quoted any more"
+    )
     with site.database.writing() as session:
         row = session.get_one(Review, site.rows.review)
         row.status, row.job_id = ReviewStatus.RUNNING, "rp-1.1"

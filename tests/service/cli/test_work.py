@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from fingerprint.storage import write_json
+from service.artifacts import ArtifactStore
 from service.cli.main import app
+from service.db.queries.people import keep_author
 from service.db.queries.pulls import accept
 from service.db.queries.repositories import (
     find_repository,
@@ -17,6 +21,7 @@ from service.db.queries.repositories import (
     list_repositories,
     number_of,
 )
+from service.db.queries.reviews import ReviewQuestion, ask_review
 from service.db.queries.signatures import NewSignature, add_version
 from service.db.session import connect
 from service.db.states import AcceptanceKind
@@ -150,3 +155,35 @@ def test_what_was_muted_is_listed_and_lifted_and_the_audit_log_tells(tmp_path: P
     told = run("audit", home=home)
     assert "lift mute" in told and "lead" in told and "legacy/*" in told
     assert json.loads(run("audit", "--about", "token 9", "--format", "json", home=home)) == []
+
+
+def test_a_repository_is_forgotten_with_its_rows_and_its_mirror(tmp_path: Path, shop: Path):
+    home = tmp_path / "home"
+    run("db", "upgrade", home=home)
+    mirror = home / "mirrors" / "7"
+    mirror.parent.mkdir()
+    shutil.copytree(shop / ".git", mirror)
+    store = ArtifactStore(home)
+    database = connect(Settings(home=home))
+    with database.writing() as session:
+        number = number_of(keep_repository(session, "acme/shop", github_id=7, path=str(mirror)))
+        other = number_of(keep_repository(session, "acme/till", github_id=8, path=str(shop)))
+        keep_author(session, number, "human:ann", name="Ann", kind="human", tier="B")
+        for place, report in ((number, "mine"), (number, "both"), (other, "both")):
+            store.put("report", report, lambda folder: write_json(folder / "report.json", {}))
+            row = ask_review(session, ReviewQuestion(place, 1, report, "b")).review
+            row.report = report
+    run("ingest", "--repo", str(mirror), home=home)
+    asked = run("jobs", "ask", "ingest", "--repo", "acme/shop", home=home).split()[0]
+    assert "all rows of acme/shop" in run("forget", "--yes", "--repo", "acme/shop", home=home)
+    assert not mirror.exists()
+    assert [store.find("report", one) is not None for one in ("mine", "both")] == [False, True]
+    assert not list((home / "repositories").glob("[!.]*"))
+    with database.engine.connect() as connection:
+        for table, n in (("repository", 1), ("review", 1), ("author", 0), ("job", 0)):
+            assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").one() == (n,), table  # noqa: S608 - ours
+        (status,) = connection.exec_driver_sql("SELECT status FROM workflow_status").one()
+    assert status == "CANCELLED", asked
+    database.close()
+    assert "no repository 'acme/shop'" in run("forget", "--yes", "--repo", "acme/shop", home=home, code=2)
+    assert "forgot a repository" in run("audit", "--format", "json", home=home)
