@@ -96,12 +96,14 @@ class MergeGroupRef:
 
 @dataclass(frozen=True, slots=True)
 class ThreadRef:
-    """A review thread: node id, where it stands, and what was said first."""
+    """A review thread: node id, where it stands, and what was said first, by whom and when."""
 
     id: str
     path: str
     line: int
     body: str
+    author: Account = Account(0, "")
+    written_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

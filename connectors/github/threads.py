@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from connectors.github.events import Account
 from connectors.github.pulls import MergedPull, ReviewThread
 
 # What reviewers write when a line is right but not how the team writes it.
@@ -28,12 +29,16 @@ class StyleRemark:
 
 
 def is_style_remark(thread: ReviewThread) -> bool:
-    """Whether a person asked for another style and the thread was resolved. A rule of words, and as rough."""
+    """Whether a person asked for another style and the thread was resolved."""
     if not thread.is_resolved or not thread.comments:
         return False
     first = thread.comments[0]
-    is_person = first.author is not None and not first.author.is_bot
-    return is_person and _STYLE.search(first.body) is not None
+    return first.author is not None and is_about_style(first.body, first.author)
+
+
+def is_about_style(said: str, by: Account) -> bool:
+    """Whether a person asks for another style. A rule of words, and as rough."""
+    return bool(by.login) and not by.is_bot and _STYLE.search(said) is not None
 
 
 def style_remarks(pull: MergedPull) -> tuple[StyleRemark, ...]:

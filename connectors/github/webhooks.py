@@ -218,7 +218,10 @@ def _merge_group(value: Json) -> MergeGroupRef:
 
 def _thread(value: Json) -> ThreadRef:
     first = next(iter(records(value, "comments")), {})
-    return ThreadRef(text(value, "node_id"), text(first, "path"), number(first, "line"), text(first, "body"))
+    return ThreadRef(
+        text(value, "node_id"), text(first, "path"), number(first, "line"), text(first, "body"),
+        read_account(record(first, "user")), _moment(first, "created_at"),
+    )  # fmt: skip
 
 
 def _previous_name(payload: Json, repository: RepositoryRef | None) -> str:

@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from connectors.github.events import ThreadRef
 from connectors.github.pulls import MergedPull
 from connectors.github.pulls import PullCommit as MergedCommit
-from connectors.github.threads import style_remarks
+from connectors.github.threads import is_about_style, style_remarks
 from connectors.identity.agents import NOREPLY
 from connectors.identity.author import Author, AuthorKind, Credit, forgotten_digest
-from service.db.queries.people import keep_aliases, keep_author
-from service.db.queries.pulls import keep_commits, keep_pull, keep_threads
+from service.db.columns import now
+from service.db.queries.people import find_account, keep_aliases, keep_author
+from service.db.queries.pulls import drop_thread, find_pull, keep_commits, keep_pull, keep_threads
 from service.db.session import Session
 from service.db.states import PullState
 from service.db.tables import PullCommit, ReviewThread
@@ -121,5 +123,31 @@ def _thread_rows(pull: int, merged: MergedPull, by_account: Mapping[int, str]) -
             pull_request_id=pull, node_id=remark.thread, path=remark.path, line=remark.line or None,
             commit_sha=remark.head_sha, is_resolved=True, created_at=first.written_at,
             author_key=by_account.get(first.author.id, "") if first.author else "",
-            body_digest=hashlib.sha256(first.body.encode("utf-8", "surrogatepass")).hexdigest(),
+            body_digest=_digest(first.body),
         )  # fmt: skip
+
+
+def label_thread(
+    session: Session, repository_id: int, number: int, thread: ThreadRef, *, is_resolved: bool
+) -> bool:
+    """Keep or drop one thread's label, of a pull request that was merged before; whether it is one now.
+
+    Threads of one that is still open come in with it when it is merged.
+    """
+    pull = find_pull(session, repository_id, number)
+    if pull is None or pull.state is not PullState.MERGED:
+        return False
+    drop_thread(session, thread.id)
+    if not is_resolved or not is_about_style(thread.body, thread.author):
+        return False
+    author = find_account(session, repository_id, thread.author.id)
+    session.add(ReviewThread(
+        pull_request_id=pull.id or 0, node_id=thread.id, path=thread.path, line=thread.line or None,
+        commit_sha=pull.head_sha, is_resolved=True, created_at=thread.written_at or now(),
+        author_key="" if author is None else author.key, body_digest=_digest(thread.body),
+    ))  # fmt: skip
+    return True
+
+
+def _digest(said: str) -> str:
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()

@@ -28,6 +28,7 @@ from service.db.queries.signatures import current_version, scope_of_team
 from service.db.states import AcceptanceKind, InstallationStatus, RepositoryStatus
 from service.db.tables import Acceptance, Repository
 from service.enqueue import Urgency
+from service.flows.history_rows import label_thread
 from service.flows.kept_pages import read_report
 from service.flows.publish import Review, answer_draft, answer_merge_group, is_allowed
 from service.jobs.github_review import end_abandoned, muted_path, publish_again
@@ -77,6 +78,7 @@ class Acting:
             asks.MutePath: self._decide, asks.RunCommand: self._command,
             asks.AnswerMergeGroup: self._answer_queue, asks.UpdateInstallation: self._installation,
             asks.UpdateRepository: self._repository, asks.NoteLeaver: self._leaver,
+            asks.LabelThread: self._label,
         }  # fmt: skip
 
     # --------------------------------------------------------------------------------- pull requests
@@ -153,6 +155,12 @@ class Acting:
         row = self._active(event, ask.repository)
         if row is not None:
             self.hub.asking.ingest(number_of(row))
+
+    def _label(self, event: Event, ask: asks.LabelThread) -> None:
+        row = self._active(event, ask.repository)
+        if row is not None:
+            with self.hub.database.writing() as session:
+                label_thread(session, number_of(row), ask.number, ask.thread, is_resolved=ask.is_resolved)
 
     def _answer_queue(self, event: Event, ask: asks.AnswerMergeGroup) -> None:
         row = self._active(event, ask.repository)

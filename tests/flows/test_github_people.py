@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlmodel import select
 
+from connectors.github.pulls import MergedPull
 from connectors.identity.author import forgotten_digest
 from service.artifacts import ArtifactStore
 from service.db.queries.audit import list_newest
@@ -24,6 +26,7 @@ from service.flows import kept_pages
 from service.flows.history_rows import HistoryRead, keep_rows
 from service.flows.ingest import load_ingested
 from service.jobs.github import PASSES
+from service.jobs.github_history import _tell_of_rest
 from service.jobs.work import RepositoryTask
 from tests.flows.github_scene import Scene, head, running
 
@@ -312,6 +315,38 @@ def test_a_squash_is_learned_from_its_own_commits_and_leaves_labels(scene: Scene
         assert (thread.is_resolved, thread.author_key) == (True, "human:bob-some")
         assert find_author(session, task.repository_id, "human:bob-some").github_id == 2
         assert "cat@example.org" in [a.email for a in session.exec(select(Alias)).all()]
+
+
+def test_a_thread_resolved_after_the_merge_is_a_label_until_it_is_opened_again(scene: Scene):
+    def tell(
+        action: str, number: int, said: str = "nit: we never abbreviate", login: str = "bob"
+    ) -> list[str]:
+        first = {"path": "cats.py", "line": 4, "body": said, "user": scene.fake.user(login)}
+        thread = {"node_id": f"T-{number}-{said[:3]}", "comments": [first]}
+        payload = {"action": action, "pull_request": {"number": number}, "thread": thread}
+        scene.settle(scene.tell("pull_request_review_thread", payload), "pull_request_review_thread")
+        with scene.worker.database.reading() as session:
+            found = session.exec(select(ReviewThread).where(ReviewThread.node_id != "T1")).all()
+            return [f"{one.node_id} {one.author_key} {one.line}" for one in found]
+
+    assert tell("resolved", 20, "this overflows") == [], "not about style"
+    assert tell("resolved", 13) == [], "it comes in when it is merged"
+    assert tell("resolved", 20) == tell("resolved", 20) == ["T-20-nit human:bob-some 4"]
+    assert tell("unresolved", 20) == []
+
+
+def test_what_a_page_of_pull_requests_lacks_is_said(caplog: pytest.LogCaptureFixture):
+    moment = datetime(2026, 1, 5, tzinfo=UTC)
+    whole = MergedPull(7, "t", None, "main", "", "h", "m", moment, moment, (), 0, (), 0)
+    _tell_of_rest("acme/rocket", [whole])
+    assert caplog.messages == []
+    _tell_of_rest(
+        "acme/rocket", [whole, replace(whole, n_threads=31), replace(whole, number=8, n_commits=101)]
+    )
+    assert caplog.messages == [
+        "acme/rocket: only the first 30 review threads are labels of #7",
+        "acme/rocket: only the first 100 commits are listed of #8",
+    ]
 
 
 def test_nothing_is_written_of_who_asked_to_be_forgotten(scene: Scene):

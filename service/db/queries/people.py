@@ -46,6 +46,12 @@ def find_author(session: Session, repository_id: int, key: str) -> Author:
     return found
 
 
+def find_account(session: Session, repository_id: int, github_id: int) -> Author | None:
+    """The author with an account on GitHub, or None."""
+    wanted = select(Author).where(Author.repository_id == repository_id, Author.github_id == github_id)
+    return session.exec(wanted.order_by(col(Author.id)).limit(1)).first()
+
+
 def keep_author(
     session: Session,
     repository_id: int,

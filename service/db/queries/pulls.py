@@ -40,6 +40,14 @@ def keep_pull(session: Session, repository_id: int, number: int, **known: object
     return row
 
 
+def find_pull(session: Session, repository_id: int, number: int) -> PullRequest | None:
+    """A pull request, or None."""
+    wanted = select(PullRequest).where(
+        PullRequest.repository_id == repository_id, PullRequest.number == number
+    )
+    return session.exec(wanted).one_or_none()
+
+
 def keep_commits(session: Session, pull_id: int, commits: Sequence[PullCommit]) -> None:
     """Write a pull request's own commits down in place of those known before."""
     session.execute(delete(PullCommit).where(col(PullCommit.pull_request_id) == pull_id))
@@ -52,6 +60,11 @@ def keep_threads(session: Session, pull_id: int, threads: Sequence[ReviewThread]
     session.execute(delete(ReviewThread).where(col(ReviewThread.pull_request_id) == pull_id))
     session.add_all(threads)
     session.flush()
+
+
+def drop_thread(session: Session, node_id: str) -> None:
+    """Let a thread be no label, if it is one."""
+    session.execute(delete(ReviewThread).where(col(ReviewThread.node_id) == node_id))
 
 
 def find_open_pulls(session: Session, repository_id: int, head_sha: str) -> list[int]:
