@@ -6,7 +6,7 @@ forward and one backward pass at the team model and resolves the same number by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from fingerprint.evaluation.protocol import Sample
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
-from fingerprint.routing.scan import StackedDifferences, scan
+from fingerprint.routing.scan import Scan, StackedDifferences, scan
 
 Progress = Callable[[int], None]
 """Called with the number of tokens just done."""
@@ -133,13 +133,22 @@ def scan_samples(
     All source positions count, so that the sum over sites is the first-order log p_author - log p_team.
     """
     found = np.zeros((len(read.n_scored), len(differences), len(routed.sites)))
+    if not differences:
+        return found
     stacked = StackedDifferences.of({str(k): difference for k, difference in enumerate(differences)})
-    scored = np.flatnonzero(read.n_scored) if differences else np.zeros(0, dtype=int)
+    for chosen, here in scanned(routed, team, read, progress=progress):
+        found[chosen] = here.by_site(stacked) / here.n_scored[:, None, None]
+    return found
+
+
+def scanned(
+    routed: RoutedModel, team: RouteWeights, read: SampleRows, *, progress: Progress = _silent
+) -> Iterator[tuple[Int[np.ndarray, " m"], Scan]]:
+    """(sample numbers, their K at a state), some at a time; samples without scored tokens never."""
+    scored = np.flatnonzero(read.n_scored)
     for start in range(0, len(scored), SAMPLES_AT_ONCE):
         chosen = scored[start : start + SAMPLES_AT_ONCE]
         at = np.flatnonzero(np.isin(read.owner, chosen))
         rows = [read.rows[i] for i in at]
-        here = scan(routed, team, rows, np.searchsorted(chosen, read.owner[at]))
-        found[chosen] = here.by_site(stacked) / here.n_scored[:, None, None]
+        yield chosen, scan(routed, team, rows, np.searchsorted(chosen, read.owner[at]))
         progress(sum(len(row) for row in rows))
-    return found

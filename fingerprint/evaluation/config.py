@@ -42,6 +42,8 @@ class EvaluationConfig(Dials):
     """Authors at most, those with the most training samples."""
     ngram_samples: Count = 400
     """Newest training samples an author gives the n-grams (the published anchors' own cap)."""
+    fisher_samples: Count = 200
+    """Newest training samples an author gives the classifier of the base's routes, each one backward pass."""
     hidden_samples: Count = 120
     """Newest training samples an author gives the classifier of hidden states (B8)."""
     past_samples: Count = 600
@@ -80,6 +82,7 @@ class EvaluationConfig(Dials):
             tokens=30_000,
             n_null_sets=1,
             past_samples=300,
+            fisher_samples=80,
             hidden_samples=60,
             test_samples=300,
             drift_commits=80,

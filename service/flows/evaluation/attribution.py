@@ -36,6 +36,7 @@ from service.flows.evaluation.baselines import (
     text_scores,
     tokenize,
 )
+from service.flows.evaluation.fisher import PlacedTexts, place_texts
 from service.flows.evaluation.refit import refit
 from service.flows.evaluation.setup import Setup
 
@@ -47,22 +48,26 @@ SITES = "routes, shared site weights"
 LOGISTIC = "routes, sites x authors logistic"
 TEXT_LOGISTIC = "B1-B4, systems x authors logistic"
 """The control of LOGISTIC: the same newer labels, the same author-wise weights, and text alone."""
+FISHER = "routes at the base, Fisher kernel"
 FUSED = "B6 + routes, stacked"
 FUSED_LOGISTIC = "B6 + routes logistic, stacked"
+FUSED_FISHER = "B6 + Fisher kernel, stacked"
 EVERYTHING = "B6 + perplexity by kind + B8 + routes, stacked"
 REFERENCE = "reference"
 REFITTED = ", refitted"
-_AS_EVIDENCE = (B1, B6, ALM, BY_CELL, SITES, FUSED, EVERYTHING)
+_AS_EVIDENCE = (B1, B6, ALM, BY_CELL, SITES, FISHER, FUSED, FUSED_FISHER, EVERYTHING)
 _CONTRASTS = (
     (SITES, ALM), (SITES, B6), (SITES, B1), (SCAN, ALM), (LOGISTIC, B6), (ALM, B6), (BY_CELL, ALM),
     (BY_CELL, B6), (B6, B1), (FUSED, B6), (FUSED_LOGISTIC, B6), (EVERYTHING, B6), (LOGISTIC, TEXT_LOGISTIC),
-    (TEXT_LOGISTIC, B6),
+    (TEXT_LOGISTIC, B6), (FISHER, B1), (FISHER, B6), (FISHER, ALM), (FUSED_FISHER, B6),
 )  # fmt: skip
 _REFIT_CONTRASTS = (
     (B6 + REFITTED, B6), (B6 + REFITTED, B1 + REFITTED), (ALM + REFITTED, ALM),
     *((name + REFITTED, B6 + REFITTED)
-      for name in (ALM, SCAN, SITES, LOGISTIC, TEXT_LOGISTIC, FUSED, FUSED_LOGISTIC, EVERYTHING)),
-    (LOGISTIC + REFITTED, TEXT_LOGISTIC + REFITTED),
+      for name in (ALM, SCAN, SITES, LOGISTIC, TEXT_LOGISTIC, FISHER, FUSED, FUSED_LOGISTIC, FUSED_FISHER,
+                   EVERYTHING)),
+    (LOGISTIC + REFITTED, TEXT_LOGISTIC + REFITTED), (FISHER + REFITTED, B1 + REFITTED),
+    (FISHER + REFITTED, ALM + REFITTED),
 )  # fmt: skip
 
 
@@ -99,8 +104,11 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
         scores[B8] = hidden_scores(setup, read)
     with setup.clock.phase("gradients at the base"):
         scores[B9] = gradient_scores(setup, read)
+    with setup.clock.phase("Fisher kernel"):
+        placed = place_texts(setup, read)
+        scores[FISHER] = _by_routes(placed, material.train)
     scores |= _stacks(setup, scores)
-    again = {} if "refits" in setup.config.skip else _refitted(setup, before, read["test"], scores[B8])
+    again = {} if "refits" in setup.config.skip else _refitted(setup, before, read["test"], placed, scores)
     with setup.clock.phase("intervals"):
         test, refitted = ({name: values for name, (_, values) in part.items()} for part in (scores, again))
         both = test | {name + REFITTED: values for name, values in refitted.items()}
@@ -108,6 +116,7 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
         contrasts = [row for pair in pairs for row in closed.contrast(both, *pair)]
         evidence = [row for name in _AS_EVIDENCE for row in _evidence(name, past, closed, scores[name])]
         nulls = _null_rows(setup, after.nulls, sum_sites(after.sites), test[ALM], closed)
+        nulls += _null_kernels(placed, closed)
         found = Attribution(
             tuple(row for name, values in test.items() for row in closed.judge(name, values)),
             tuple(row for name, values in refitted.items() for row in closed.judge(name, values)),
@@ -127,12 +136,27 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
     return found, donation
 
 
-def _refitted(setup: Setup, past: _Measured, test: SampleRows, hidden: Scores) -> dict[str, Scores]:
-    """Every system again once adapters and n-grams have read everything before the cut."""
+def _refitted(
+    setup: Setup, past: _Measured, test: SampleRows, placed: PlacedTexts, scores: Mapping[str, Scores]
+) -> dict[str, Scores]:
+    """Every system again once adapters, n-grams and the kernel have read everything before the cut."""
     with setup.clock.phase("refitting"):
         late = refit(setup)
     found = _combine(setup, past, *_measure(late, {"test": test}))
-    return found | _stacks(setup, {B8: hidden} | found)
+    with setup.clock.phase("Fisher kernel"):
+        found[FISHER] = (scores[FISHER][0], placed.score("test", late.material.train))
+    return found | _stacks(setup, {B8: scores[B8]} | found)
+
+
+def _by_routes(placed: PlacedTexts, train: Sequence[Sample]) -> Scores:
+    return placed.score("past", train), placed.score("test", train)
+
+
+def _null_kernels(placed: PlacedTexts, closed: ClosedSet) -> Iterator[SystemRow]:
+    """Classifiers of authors shuffled over commits within quarters: what is time and topic, not author."""
+    for number in range(placed.setup.config.n_null_sets):
+        scores = placed.score("test", placed.setup.material.train, shuffled=number)
+        yield from closed.judge(f"shuffled authors, set {number}: Fisher kernel", scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +217,7 @@ def _stacks(setup: Setup, scores: Mapping[str, Scores]) -> dict[str, Scores]:
     parts = {
         FUSED: (*TEXT_SYSTEMS, SITES),
         FUSED_LOGISTIC: (*TEXT_SYSTEMS, LOGISTIC),
+        FUSED_FISHER: (*TEXT_SYSTEMS, FISHER),
         EVERYTHING: (*TEXT_SYSTEMS, BY_CELL, B8, SITES),
     }
     return {

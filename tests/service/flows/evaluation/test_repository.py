@@ -132,12 +132,13 @@ def test_evaluation_end_to_end_and_again(
     for rows in (systems, refitted):
         assert rows["n-grams (B1)", "hunk"].auroc.value == 1
         assert rows["B1-B4, systems x authors logistic", "hunk"].auroc.value > 0.9
+        assert rows["routes at the base, Fisher kernel", "hunk"].auroc.value > 0.6
         assert rows["per-author perplexity (B7, ALM)", "commit"].n == 16
     assert systems.keys() - refitted.keys() == {
         (name, unit) for unit in ("hunk", "commit")
         for name in ("hidden states of the base (B8)", "gradient alignment at the base (B9)")
     }  # fmt: skip
-    assert len(found.null_attribution) == 6
+    assert len(found.null_attribution) == 8
     halves = {(row.reading, row.labels): row for row in found.replication}
     assert len(halves) == 10
     assert halves["control: n-grams of the half's text", "true"].top1 == 1
