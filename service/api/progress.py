@@ -98,5 +98,6 @@ def _links(row: Job) -> tuple[tuple[str, str], ...]:
 def event_of(progress: Progress) -> str:
     """What the page's script draws."""
     told = asdict(progress)
-    shown = {name: told[name] for name in ("step", "sentence", "share", "is_over", "lines")}
+    names = ("status", "attempt", "step", "sentence", "share", "is_over", "lines")
+    shown = {name: told[name] for name in names}
     return f"event: progress\ndata: {json.dumps(shown)}\n\n"

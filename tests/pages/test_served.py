@@ -159,6 +159,7 @@ def test_a_job_moves_under_the_eyes_of_who_looks(chromium: Any, served) -> None:
         tell_progress(session, "live", 1, JobProgress("adapter of the team", 30, 120, 1500.0, 60.0))
     page.wait_for_selector("#step:has-text('adapter of the team')")
     assert "25% of this step" in page.inner_text("#sentence")
+    assert page.inner_text("#status") == "running" and page.locator("#status.running").count() == 1
     assert page.evaluate("document.getElementById('bar').value") == 0.25
     assert "attempt 1 on host-1" in page.inner_text("#log")
     with site.database.writing() as session:
@@ -166,4 +167,19 @@ def test_a_job_moves_under_the_eyes_of_who_looks(chromium: Any, served) -> None:
     page.wait_for_selector("#step:has-text('Done')")
     assert "The team's page" in page.inner_text("main")
     assert guest.problems == []
+    guest.close()
+
+
+def test_a_refused_stream_leaves_a_page_that_asks_again(chromium: Any, served) -> None:
+    site, rows = served
+    with site.database.writing() as session:
+        add_job(session, "refused", flow=Flow.PROFILE, queue="train", payload={}, repository_id=rows.shop,
+                subject="team:", priority=1)  # fmt: skip
+    guest = Guest(chromium, site)
+    guest.page.route("**/events", lambda route: route.fulfill(status=503))
+    page = guest.go("/jobs/refused")
+    with site.database.writing() as session:
+        begin_attempt(session, "refused", "host-1")
+        end_job(session, "refused", 1, JobStatus.DONE)
+    page.wait_for_selector("#step:has-text('Done')", timeout=15_000)
     guest.close()
