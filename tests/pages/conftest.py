@@ -36,11 +36,15 @@ MAKERS: dict[str, Callable[[], WebPage]] = {
     "author-hostile": lambda: author_page(people.hostile_author()),
     "team": lambda: team_page(people.team_report()),
     "team-bare": lambda: team_page(people.TeamReport(people.summary())),
+    "team-hostile": lambda: team_page(people.hostile_team()),
     "graph": lambda: graph_page(insides.bundle(), repository="sample", command=COMMAND),
     "graph-hostile": lambda: graph_page(
         insides.bundle(shapes.HOSTILE), repository=shapes.HOSTILE, command=COMMAND
     ),
     "components": lambda: browser_page("routeprint sae labels", 60),
+    "components-hostile": lambda: components_page(
+        insides.hostile_cards(), insides.VOCABULARY, model=shapes.HOSTILE, what=shapes.HOSTILE, command="x"
+    ),
     "development": lambda: development_page(developing.development(), command="routeprint develop view"),
     "development-hostile": lambda: development_page(
         developing.development(shapes.HOSTILE, 40), command=shapes.HOSTILE
