@@ -17,6 +17,7 @@ from service.flows.author_map import map_authors
 from service.flows.idioms import lone_idioms
 from service.flows.ingest import Ingested, load_ingested
 from service.flows.profile import find_profile
+from service.flows.signature_versions import signature_versions
 from service.flows.signatures import load_routing_signature, load_team_signature
 from service.flows.team import TeamChoice, agents_code, find_author
 from service.reports.pages.team import (
@@ -56,13 +57,15 @@ def team_report(
     names = {a.key: a.name for a in (find_author(ingested.authors, word) for word in named)}
     choice, kinds = TeamChoice.from_json(facts["choice"]), {a.key: a.kind for a in ingested.authors}
     agents = _agents(repository, settings, digest, ingested, signature)
+    dates = {c.commit: c.authored_at for c in ingested.store}
     team = [c for c in ingested.store if not choice.why_not(c, kinds[c.author])]
     return TeamReport(
         summary=summary,
         calibration=calibration_points(
             signature.facts.get("stream", ()), signature.facts["least_tokens"]
         ),
-        stream=_stream(signature, agents, {c.commit: c.authored_at for c in ingested.store}),
+        versions=signature_versions(store.record(repository), digest, dates),
+        stream=_stream(signature, agents, dates),
         languages=_languages(summary, signature, config), idioms=lone_idioms(team, names),
         n_people=len({c.author for c in team}), n_opted_in=len(names),
         authors=map_authors({

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from service.reports import wording
 from service.reports.escape import visible
 from service.reports.pages import charts
-from service.reports.pages.environment import render_template
+from service.reports.pages.environment import day, render_template, signed
 from service.reports.pages.page import WebPage
 from service.reports.profile_summary import ProfileSummary, facts, ledger_rows
 
@@ -96,6 +96,29 @@ class PowerRow:
     high: float
 
 
+@dataclass(frozen=True, slots=True)
+class SignatureVersion:
+    """One signature that the team has or had.
+
+    Attributes:
+        signature: digest. at: date of the newest commit behind it. n_commits: learned from. gain, null_gain:
+            nats per token that the team's adapter, and the null one, take off the base's loss on later code.
+        n_flagged, n_held_out: of held-out commits at the alarm level.
+        shift: (how far its mean routing lies from the shown one's, what chance alone would move it), in
+            standard deviations of one commit; None where they cannot be compared. is_shown: this page's.
+    """
+
+    signature: str
+    at: datetime | None
+    n_commits: int
+    gain: float
+    null_gain: float | None
+    n_flagged: int
+    n_held_out: int
+    shift: tuple[float, float] | None = None
+    is_shown: bool = False
+
+
 @dataclass(frozen=True)
 class TeamReport:
     """Everything the team page shows.
@@ -104,7 +127,7 @@ class TeamReport:
         summary: of the profile. calibration: by level. stream: commits after training, oldest first.
         languages: covered ones. idioms: carried by one author alone. n_people: authors behind the idioms.
         authors: map of those who opted in; None with fewer than three. n_opted_in. power: by size.
-        command: what makes the page again.
+        command: what makes the page again. versions: the team's signatures, the oldest first.
     """
 
     summary: ProfileSummary
@@ -117,6 +140,7 @@ class TeamReport:
     n_opted_in: int = 0
     power: tuple[PowerRow, ...] = ()
     command: str = ""
+    versions: tuple[SignatureVersion, ...] = ()
 
 
 def team_page(report: TeamReport) -> WebPage:
@@ -130,6 +154,7 @@ def team_page(report: TeamReport) -> WebPage:
         losses=_losses(summary), power=_power(report.power) if report.power else None,
         map=None if report.authors is None else _map(report.authors), share_bar=charts.share_bar,
         most_lines=max((row.n_lines for row in report.languages), default=1),
+        versions=_versions(report.versions) if len(report.versions) > 1 else None,
     )  # fmt: skip
     return WebPage(f"Team of {summary.repository}", body, "Team", ("base.css", "author.css"))
 
@@ -176,6 +201,33 @@ def _calibration(points: Sequence[CalibrationPoint]) -> Markup:
         )
     told = "; ".join(f"promised {wording.percent(p.level)}, measured {p.n_flagged} of {p.n}" for p in points)
     return charts.svg(360, 272, "Promised against measured false alarms", parts, told)
+
+
+def _versions(versions: Sequence[SignatureVersion]) -> Markup:
+    """What each signature's adapter adds on later code, over the null adapters' dashed line."""
+    gains = [version.gain for version in versions]
+    nulls = [(n, version.null_gain) for n, version in enumerate(versions) if version.null_gain is not None]
+    known = [0.0, *gains, *(gain for _, gain in nulls)]
+    x = charts.Axis(-0.25, len(versions) - 0.75, 48, 348)
+    y = charts.Axis(min(known), max(known) * 1.1 or 1.0, 140, 18)
+    parts = [charts.line(x.start, y(tick), x.end, y(tick), "grid-line") for tick in y.ticks(4)]
+    parts += [charts.label(x.start - 6, y(tick) + 4, f"{tick:g}", "end") for tick in y.ticks(4)]
+    parts.append(charts.polyline([(x(n), y(gain)) for n, gain in nulls], "null"))
+    parts.append(charts.polyline([(x(n), y(gain)) for n, gain in enumerate(gains)], "own"))
+    parts += [
+        f'<circle class="dot" cx="{x(n):.1f}" cy="{y(v.gain):.1f}" r="{5 if v.is_shown else 3.5}">'
+        f"<title>{_day(v)}: {signed(v.gain)} nats per token</title></circle>"
+        for n, v in enumerate(versions)
+    ]
+    ends = {0: "start", len(versions) - 1: "end"}
+    parts += [charts.label(x(n), 158, _day(versions[n]), anchor) for n, anchor in ends.items()]
+    parts.append(charts.label(x.start - 34, 9, "nats per token"))
+    title = f"What {len(versions)} signatures of the team add to the base, each beside its null adapter"
+    return charts.svg(360, 166, title, parts)
+
+
+def _day(version: SignatureVersion) -> str:
+    return day(version.at)
 
 
 def _timeline(report: TeamReport) -> Markup:

@@ -19,6 +19,7 @@ from service.reports.pages.team import (
     LoneIdiom,
     MapPoint,
     PowerRow,
+    SignatureVersion,
     StreamPoint,
     TeamReport,
 )
@@ -155,8 +156,16 @@ def team_report() -> TeamReport:
          LoneIdiom("attrs.define(", 5, 2, WHEN, "@attrs.define(slots=True)", "app/model.py", "Ann Other")), 3,
         AuthorMap((MapPoint("Ann", 0, 1), MapPoint("Bob", 1, 0), MapPoint("Cleo", -1, -1)), "PCA", 0.83),
         3, tuple(PowerRow(30 * 2**i, 0.5 + 0.1 * i, 0.4 + 0.1 * i, 0.55 + 0.1 * i) for i in range(5)),
-        "routeprint report --repo . --format html --out team.html",
+        "routeprint report --repo . --format html --out team.html", versions(),
     )  # fmt: skip
+
+
+def versions() -> tuple[SignatureVersion, ...]:
+    return (
+        SignatureVersion("cd" * 32, WHEN - timedelta(days=300), 120, 0.141, 0.02, 1, 12, (0.61, 0.17)),
+        SignatureVersion("ef" * 32, WHEN - timedelta(days=90), 190, 0.2, None, 0, 0, None),
+        SignatureVersion("ab" * 32, WHEN, 252, 0.236, 0.011, 2, 21, None, is_shown=True),
+    )
 
 
 def hostile_team() -> TeamReport:

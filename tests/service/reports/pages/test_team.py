@@ -36,6 +36,19 @@ def test_the_timeline_marks_agents_alarms_and_the_held_out_part() -> None:
     assert "held out" in chart
 
 
+def test_signatures_over_time_stand_beside_their_nulls_and_chance() -> None:
+    page = read(people.team_report())
+    assert "adds, nats per token its null false alarms moved since" in page.text
+    assert "120 commits +0.141 +0.020 1 of 12 0.61 (chance 0.17)" in page.text
+    assert "190 commits +0.200 none not measured not comparable" in page.text
+    assert "252 commits +0.236 +0.011 2 of 21 this page’s" in page.text
+    named = [svg.get("aria-label") or "" for svg in page.named("svg")]
+    assert any(name.startswith("What 3 signatures of the team add") for name in named)
+    alone = read(replace(people.team_report(), versions=people.versions()[-1:]))
+    assert "One signature so far" in alone.text and "What 1 signatures" not in alone.text
+    assert "Not kept yet" in read(TeamReport(people.summary())).text
+
+
 def test_no_one_is_named_without_having_opted_in() -> None:
     page = read(people.team_report())
     table = page.text[page.text.index("logger.bind(") : page.text.index("Map of authors")]
