@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -191,7 +192,9 @@ def components(
         raise HTTPException(404, "there are the components of the base and of the team")
     wanted = Wanted(search, group, state, order, page)
     _, record = find_record(request, repository)
-    return show_components(record, who, f"/components/{repository}/{who}", wanted, visitor)
+    kept = kept_pages.whose(record, "components")
+    models = [(f"the {one}", f"/components/{repository}/{one}") for one in ("base", "team") if one in kept]
+    return show_components(record, who, f"/components/{repository}/{who}", wanted, visitor, models)
 
 
 def find_record(request: Request, repository: int) -> tuple[Repository, RepositoryRecord]:
@@ -219,14 +222,15 @@ def show_graph(
 
 
 def show_components(
-    record: RepositoryRecord, who: str, address: str, wanted: Wanted, visitor: Visitor
-) -> Response:
-    """A page of the components of a state."""
+    record: RepositoryRecord, who: str, address: str, wanted: Wanted, visitor: Visitor,
+    models: Sequence[tuple[str, str]] = (),
+) -> Response:  # fmt: skip
+    """A page of the components of a state. models: as `one_components_page` takes them."""
     found: Browsed | None = _cached("components", record, who)
     if found is None:
         raise HTTPException(404, "there are no components yet: `routeprint sae labels` makes them")
     model = f"the {who}" if who in {"base", "team"} else who
-    return show(one_components_page(found, wanted, model=model, address=address), visitor)
+    return show(one_components_page(found, wanted, model=model, address=address, models=models), visitor)
 
 
 def _cached(kind: kept_pages.Kind, record: RepositoryRecord, who: str) -> Any:

@@ -231,8 +231,9 @@ def _browse(found: Labelled, who: str, repo: Path, out: Path) -> None:
     state = [] if who == "base" else ["--team"] if who == "team" else ["--author", who]
     line = ["routeprint", "sae", "labels", "--repo", str(repo), *state, "--browse", str(out)]
     page = components_page(
-        cards_of(found), found.harvest.vocabulary, model=who, what=LATENTS, command=shlex.join(line)
-    )
+        cards_of(found), found.harvest.vocabulary, model=who, what=LATENTS, command=shlex.join(line),
+        changes=found.changes,
+    )  # fmt: skip
     show_page(page, out)
 
 

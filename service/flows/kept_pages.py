@@ -253,22 +253,22 @@ def find_graph(record: RepositoryRecord, who: str) -> AttributionBundle | None:
 
 
 def keep_components(
-    record: RepositoryRecord, who: str, what: str, cards: Sequence[Mapping[str, Any]]
+    record: RepositoryRecord, who: str, what: str, cards: Sequence[Mapping[str, Any]], changes: str = ""
 ) -> None:
     """Keep what the components browser of a state shows: "base", "team", or an author's key.
 
     Args:
-        what: which dictionary. cards: as ``service.reports.pages.components.card_data`` makes them.
+        what: which dictionary. cards: as ``service.reports.pages.components.card_data`` makes them. changes:
+            what is said of their changes against the base.
     """
-    _keep(
-        record, "components", who, {"format": FORMAT, "what": what, "cards": [dict(card) for card in cards]}
-    )
+    kept = {"format": FORMAT, "what": what, "cards": [dict(card) for card in cards], "changes": changes}
+    _keep(record, "components", who, kept)
 
 
 def find_components(record: RepositoryRecord, who: str) -> Browsed | None:
     """What a state's components browser shows; errors as for a review's."""
     kept = _find(record, "components", who)
-    return None if kept is None else Browsed(tuple(kept["cards"]), kept["what"])
+    return None if kept is None else Browsed(tuple(kept["cards"]), kept["what"], kept.get("changes", ""))
 
 
 def whose(record: RepositoryRecord, kind: Kind) -> tuple[str, ...]:

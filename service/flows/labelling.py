@@ -30,11 +30,13 @@ from fingerprint.labels.scoring import (
 from fingerprint.labels.store import Labels
 from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import CODE_VERSION, digest_of
+from fingerprint.sae.report import RateShift
 from service import ServiceError
 from service.flows.dictionary import Dictionary
 from service.flows.kept_pages import keep_components
 from service.flows.opened import OpenedProfile
 from service.flows.passages import spread_passages
+from service.flows.rate_shift import find_shift
 from service.flows.training import Stage
 from service.reports.pages.components import Card, card_data
 from service.settings import Settings
@@ -51,11 +53,18 @@ class Labelled:
     """A state's latents with their labels.
 
     Attributes:
-        harvest: of the text that labels were made from. labels: of all latents, or of one page.
+        harvest: of the text that labels were made from. labels: of all latents, or of one page. shift: of
+            the latents' firing rates against the base, where it was measured.
     """
 
     harvest: Harvest
     labels: Labels
+    shift: RateShift | None = None
+
+    @property
+    def changes(self) -> str:
+        """What the shift says of all latents, with its controls; "" where there is none."""
+        return "" if self.shift is None else self.shift.statement
 
 
 def label_state(opened: OpenedProfile, dictionary: Dictionary, who: str = BASE) -> Labelled:
@@ -74,7 +83,8 @@ def label_state(opened: OpenedProfile, dictionary: Dictionary, who: str = BASE) 
         scores = _scores(labels, scoring, judge_tokens, count)
         return _labels(labels, scores, _scores(dealt_out(labels), scoring, judge_tokens, count, n_draws=0))
 
-    found = Labelled(made, _stored(opened, dictionary, who, compute, method=TOKENS))
+    labels = _stored(opened, dictionary, who, compute, method=TOKENS)
+    found = Labelled(made, labels, _shift_of(opened, dictionary, who))
     _keep_cards(opened, found, who)
     return found
 
@@ -83,17 +93,36 @@ def cards_of(labelled: Labelled) -> list[Card]:
     """Every labelled latent as a card of the components browser."""
     labels, harvest = labelled.labels, labelled.harvest
     components = {one.number: one for one in harvest.components(0, harvest.n_components)}
+    changed = None if labelled.shift is None else changed_latents(labelled.shift)
     return [
-        Card(components[label.component], label, labels.scores.get(label.component))
+        Card(
+            components[label.component], label, labels.scores.get(label.component),
+            None if changed is None else label.component in changed,
+        )
         for label in labels.labels
-    ]
+    ]  # fmt: skip
+
+
+def changed_latents(shift: RateShift) -> frozenset[int]:
+    """Latents that changed, and where there are null adapters enough for a band, left it too."""
+    return frozenset(
+        one.latent for one in shift.latents
+        if one.is_changed and (one.null_low is None or one.is_beyond_nulls)
+    )  # fmt: skip
+
+
+def _shift_of(opened: OpenedProfile, dictionary: Dictionary, who: str) -> RateShift | None:
+    """What `sae shift` said of a state last, if it was of this dictionary; the base shifts nothing."""
+    found = None if who == BASE else find_shift(opened, who)
+    return found if found is not None and found.dictionary == dictionary.sae.digest else None
 
 
 def _keep_cards(opened: OpenedProfile, labelled: Labelled, who: str) -> None:
     """Let the service's components browser show a state's latents."""
     record, vocabulary = opened.bench.record, labelled.harvest.vocabulary
     if record is not None:
-        keep_components(record, who, LATENTS, [card_data(card, vocabulary) for card in cards_of(labelled)])
+        cards = [card_data(card, vocabulary) for card in cards_of(labelled)]
+        keep_components(record, who, LATENTS, cards, labelled.changes)
 
 
 def label_page_by_model(
@@ -118,7 +147,8 @@ def label_page_by_model(
         return _labels(labels, _scores(clear, scoring, judge, count), [])
 
     key = f"{endpoint.url} {endpoint.model} {page}"
-    return Labelled(made, _stored(opened, dictionary, who, compute, method=key))
+    labels = _stored(opened, dictionary, who, compute, method=key)
+    return Labelled(made, labels, _shift_of(opened, dictionary, who))
 
 
 def endpoint_of(settings: Settings) -> Endpoint:

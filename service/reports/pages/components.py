@@ -55,10 +55,16 @@ _ORDERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
 
 @dataclass(frozen=True)
 class Browsed:
-    """All components of a state. cards: as `card_data` makes them. what: which dictionary."""
+    """All components of a state.
+
+    Attributes:
+        cards: as `card_data` makes them. what: which dictionary. changes: what is said of all changes
+            against the base, with their controls; "" where they were not measured.
+    """
 
     cards: tuple[Mapping[str, Any], ...]
     what: str
+    changes: str = ""
     _texts: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -92,24 +98,29 @@ def choose(browsed: Browsed, wanted: Wanted) -> list[Mapping[str, Any]]:
 
 
 def components_page(
-    cards: Sequence[Card], vocabulary: Mapping[int, str], *, model: str, what: str, command: str
-) -> WebPage:
+    cards: Sequence[Card], vocabulary: Mapping[int, str], *, model: str, what: str, command: str,
+    changes: str = "",
+) -> WebPage:  # fmt: skip
     """The page of all components.
 
     Args:
         vocabulary: texts of tokens. model: whose firings ("base", "team", an author). what: which dictionary.
+        changes: as in `Browsed`.
     """
     shown = tuple(card_data(card, vocabulary) for card in cards)
-    body = _body(Browsed(shown, what), shown[:PER_VIEW], model, command=command)
+    body = _body(Browsed(shown, what, changes), shown[:PER_VIEW], model, command=command)
     data = {"cards": shown, "perView": PER_VIEW, "corpus": CORPUS}
     return _page(model, body, ("page.js", "components.js"), {"components": data})
 
 
-def one_components_page(browsed: Browsed, wanted: Wanted, *, model: str, address: str) -> WebPage:
+def one_components_page(
+    browsed: Browsed, wanted: Wanted, *, model: str, address: str, models: Sequence[tuple[str, str]] = ()
+) -> WebPage:
     """One page of the components that are asked for; a page beyond the last is the last.
 
     Args:
-        address: of this page, without its question.
+        address: of this page, without its question. models: (name, address) of every model whose firings the
+            viewer may see, this one among them.
     """
     found = choose(browsed, wanted)
     n_pages = max(1, -(-len(found) // PER_VIEW))
@@ -122,7 +133,11 @@ def one_components_page(browsed: Browsed, wanted: Wanted, *, model: str, address
     }
     place = f"page {number} of {n_pages}"
     shown = found[(number - 1) * PER_VIEW : number * PER_VIEW]
-    asking = {"wanted": wanted, "links": links, "place": place, "n_found": len(found), "address": address}
+    others = [(name, f"{other}?{urlencode(asked)}", other == address) for name, other in models]
+    asking = {
+        "wanted": wanted, "links": links, "place": place, "n_found": len(found), "address": address,
+        "models": others,
+    }  # fmt: skip
     return _page(model, _body(browsed, shown, model, asking=asking), ("page.js",), {})
 
 
@@ -140,7 +155,7 @@ def _body(
         "components.html.jinja", cards=shown, n=len(cards), model=model, what=browsed.what, command=command,
         groups=list(dict.fromkeys(card["group"] for card in cards)), corpus=CORPUS, asking=asking,
         n_clear=sum(card["isClear"] for card in cards), n_corpus=sum(card["isCorpus"] for card in cards),
-        has_changes=any(card["isChanged"] is not None for card in cards),
+        has_changes=any(card["isChanged"] is not None for card in cards), changes=browsed.changes,
     )  # fmt: skip
 
 

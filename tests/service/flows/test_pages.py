@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from connectors.contribution import Contribution, Hunk
+from fingerprint.sae.config import RateShiftConfig
+from fingerprint.sae.report import LatentShift, RateShift, ShiftSummary
 from fingerprint.signature import RoutingSignature
 from service.flows.author_map import LEAST_FOR_UMAP, map_authors
 from service.flows.idioms import lone_idioms
+from service.flows.labelling import changed_latents
 from service.flows.team_page import calibration_points
 from tests.service.reports.pages import people
 
@@ -44,6 +47,28 @@ def test_measured_false_alarms_are_those_of_held_out_commits() -> None:
     assert points[0.05].n == 4
     assert points[0.05].low == pytest.approx(0.0676, abs=1e-3)  # Clopper-Pearson, 2 of 4
     assert calibration_points(stream[:30], 60) == ()
+
+
+def latent(number: int, *, is_changed: bool, band: tuple[float, float] | None = None) -> LatentShift:
+    low, high = band or (None, None)
+    return LatentShift(
+        latent=number, n_clusters=9, start_events=10, end_events=40, start_rate=0.01, end_rate=0.04,
+        log_ratio=1.35, low=0.9, high=1.8, p_value=0.001, q_value=0.01, start_mean=0.4, end_mean=0.5,
+        is_changed=is_changed, null_low=low, null_high=high,
+    )  # fmt: skip
+
+
+def test_a_latent_that_null_adapters_change_as_much_is_not_marked_as_changed() -> None:
+    line = ShiftSummary(n_tested=4, n_changed=3, n_beyond=None, median=0.1, high=1.0, divergence=0.01)
+    latents = (
+        latent(3, is_changed=True), latent(5, is_changed=False),
+        latent(7, is_changed=True, band=(-0.2, 0.3)), latent(8, is_changed=True, band=(-0.2, 1.4)),
+    )  # fmt: skip
+    shift = RateShift(
+        base="b", revision="r", layer=2, dictionary="d", n_latents=9, n_tokens=900, n_clusters=30,
+        config=RateShiftConfig.tiny(), shift=line, control=line, nulls=(), latents=latents,
+    )  # fmt: skip
+    assert changed_latents(shift) == {3, 7}
 
 
 def test_the_map_puts_alike_authors_near_and_ignores_how_much_they_wrote() -> None:

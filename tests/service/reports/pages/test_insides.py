@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -110,6 +111,30 @@ def test_one_page_of_several_has_links_and_a_form() -> None:
     assert len(page.named("article")) == 24
     assert [s["src"] for s in page.named("script")] == ["/assets/page.js"]
     assert len(served(browsed(60), page=99).named("article")) == 12
+
+
+def test_another_model_is_asked_the_same_question() -> None:
+    models = (("the base", "/components/1/base"), ("the team", "/components/1/team"))
+    page = one_components_page(
+        browsed(60), Wanted(search="load"), model="team", address="/components/1/team", models=models
+    )
+    links = {
+        a["href"]: a for a in Elements(render_served(page, str)).named("a") if a.get("class") == "button"
+    }
+    asked = "?search=load&group=&state=&order=number"
+    assert list(links) == [address + asked for _, address in models]
+    assert [a.get("aria-current") for a in links.values()] == [None, "page"]
+    assert not [a for a in served(browsed(60)).named("a") if a.get("class") == "button"], "one model alone"
+
+
+def test_changes_can_be_filtered_where_they_were_measured_and_say_their_controls() -> None:
+    cards = [replace(card, is_changed=n == 2) for n, card in enumerate(insides.cards(4))]
+    told = "1 of 3 tested latents change their firing rate; the base against itself: 0."
+    found = Browsed(tuple(card_data(card, insides.VOCABULARY) for card in cards), "the dictionary", told)
+    assert [card["number"] for card in choose(found, Wanted(state="changed"))] == [2]
+    page = served(found)
+    assert f"Changed: {told}" in page.text and "significantly changed" in page.text
+    assert "changed" not in served(browsed(4)).text
 
 
 def test_every_filter_and_order_by_hand() -> None:
