@@ -73,6 +73,14 @@ class RouteShare(FrozenModel):
     is_context: bool = False
 
 
+class TokenShare(FrozenModel):
+    """Log-ratio of one scored token of the diff, in nats. text: the token with its spaces."""
+
+    line: int
+    text: str
+    nats: float
+
+
 class LineDrift(FrozenModel):
     """Summed log-ratio of one added line: it colours the diff."""
 
@@ -90,7 +98,9 @@ class HunkDrift(FrozenModel):
         log_ratio: log p_team - log p_base over the scored tokens, nats.
         percentile: share of calibration commits that drift less than this hunk, in [0, 1]; the
             hunk has no verdict of its own.
-        lines: per added line. findings, shares: filled for the hunks that were explained.
+        lines: per added line. findings, shares, routes, tokens: filled for the hunks that were explained.
+        shares: by site, all of them. routes: single ones, the largest. tokens: scored ones, the largest; all
+            of them add up to log_ratio.
         gap_nats: sum of shares minus log_ratio, or None when not explained.
         gap_bound_nats: the stated bound for it.
     """
@@ -104,6 +114,8 @@ class HunkDrift(FrozenModel):
     lines: tuple[LineDrift, ...] = ()
     findings: tuple[Finding, ...] = ()
     shares: tuple[RouteShare, ...] = ()
+    routes: tuple[RouteShare, ...] = ()
+    tokens: tuple[TokenShare, ...] = ()
     gap_nats: float | None = None
     gap_bound_nats: float | None = None
 

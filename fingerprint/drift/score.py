@@ -41,6 +41,7 @@ from fingerprint.report import (
     LineDrift,
     RouteShare,
     ScorePart,
+    TokenShare,
     Verdict,
 )
 from fingerprint.routing.contributions import (
@@ -53,6 +54,9 @@ from fingerprint.routing.contributions import (
 from fingerprint.routing.extract import Measures, summarise
 from fingerprint.routing.team import Normaliser
 from fingerprint.signature import TeamSignature
+
+MOST_SHARES = 10
+"""Single routes, and tokens, told of an explained hunk."""
 
 
 def score_passages(
@@ -375,6 +379,8 @@ def _explain(
         hunk.model_copy(
             update={
                 "shares": site_shares(found, index),
+                "routes": largest_routes(found, index),
+                "tokens": _largest_tokens(diff, index),
                 "findings": findings[index],
                 "gap_nats": float(found.gap[index]),
                 "gap_bound_nats": float(bounds[index]),
@@ -395,6 +401,30 @@ def site_shares(contributions: Contributions, index: int) -> tuple[RouteShare, .
     rest = (("context", contributions.context[index]), ("position 0", contributions.position0[index]))
     shares += [RouteShare(site=name, route=None, nats=float(nats), is_context=True) for name, nats in rest]
     return tuple(shares)
+
+
+def largest_routes(contributions: Contributions, index: int) -> tuple[RouteShare, ...]:
+    """One passage's single routes of most |nats|, over its scored source tokens."""
+    values = contributions.by_route[index]
+    order = np.argsort(-np.abs(values), axis=None, kind="stable")[:MOST_SHARES]
+    return tuple(
+        RouteShare(site=contributions.sites[m], route=int(i), nats=float(values[m, i]))
+        for m, i in zip(*np.unravel_index(order, values.shape), strict=True)
+    )
+
+
+def _largest_tokens(diff: _Diff, index: int) -> tuple[TokenShare, ...]:
+    """One passage's scored tokens of most |log-ratio|."""
+    passage = diff.passages[index]
+    where, found = LinePlaces(passage), list[TokenShare]()
+    for row, ratios in zip(diff.rows, diff.contributions.token_log_ratios, strict=True):
+        if row.passage_index != index:
+            continue
+        for t in np.flatnonzero(row.scored):
+            start, end = row.offsets[t].tolist()
+            line = where.place(visible_start(passage.text, start, end))[0]
+            found.append(TokenShare(line=line, text=passage.text[start:end], nats=float(ratios[t])))
+    return tuple(sorted(found, key=lambda one: -abs(one.nats))[:MOST_SHARES])
 
 
 def _n_lines(passages: Sequence[Passage]) -> int:

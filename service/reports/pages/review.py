@@ -13,7 +13,7 @@ from fingerprint.report import DriftReport, Evidence, Finding, HunkDrift, ScoreP
 from service.reports import wording
 from service.reports.pages import charts
 from service.reports.pages.diff_view import HunkView, view_diff
-from service.reports.pages.environment import render_template
+from service.reports.pages.environment import render_template, site_name
 from service.reports.pages.page import WebPage
 
 _WORDS = {Verdict.TYPICAL: "Typical", Verdict.UNUSUAL: "Unusual", Verdict.NOT_SCORED: "Not scored"}
@@ -77,7 +77,8 @@ def review_page(review: Review, number: int = 0, address: str = "") -> WebPage:
         numbers=_numbers(report.evidence, review.bands) if report.evidence else (),
         controls=_controls(report.evidence) if report.evidence else (), provenance=_provenance(review),
         explain=explain_finding, control=wording.control_sentence, share_bar=charts.share_bar,
-        signed_bar=charts.signed_bar, sums=_sums,
+        signed_bar=charts.signed_bar, sums=_sums, route_rows=_route_rows, token_rows=_token_rows,
+        hunk_sum=_hunk_sum(report),
     )  # fmt: skip
     title = f"{_WORDS[report.verdict]}: {review.subject}"
     return WebPage(title, body, "Review", ("base.css", "review.css"))
@@ -170,6 +171,57 @@ def explain_finding(finding: Finding) -> tuple[tuple[str, bool], ...]:
 def _sums(hunk: HunkDrift) -> tuple[float, float]:
     """(sum of the shares, the largest of their sizes)."""
     return sum(share.nats for share in hunk.shares), max((abs(s.nats) for s in hunk.shares), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """A row of shares. code: a token to show as such, before the name; None without one."""
+
+    name: str
+    nats: float
+    code: str | None = None
+
+
+class _Shares(tuple[_Share, ...]):
+    """Rows that add up to what they are shares of."""
+
+    __slots__ = ()
+
+    @property
+    def largest(self) -> float:
+        """Largest of their sizes."""
+        return max((abs(row.nats) for row in self), default=0.0)
+
+
+def _route_rows(hunk: HunkDrift) -> _Shares:
+    """The largest routes, then what is left of all the others, of context and of the first token."""
+    known = [_Share(f"{site_name(one.site)} · route {one.route}", one.nats) for one in hunk.routes]
+    rest = sum(share.nats for share in hunk.shares if not share.is_context)
+    context = sum(share.nats for share in hunk.shares if share.is_context)
+    others = _Share("all other routes", rest - sum(row.nats for row in known))
+    return _Shares((*known, others, _Share("context and first token", context)))
+
+
+def _token_rows(hunk: HunkDrift) -> _Shares:
+    """The tokens that part most, then the others together."""
+    known = [_Share(f"line {one.line}", one.nats, one.text) for one in hunk.tokens]
+    n_left = hunk.n_tokens - len(known)
+    others = _Share(
+        f"the other {wording.plural(n_left, 'token')}", hunk.log_ratio - sum(r.nats for r in known)
+    )
+    return _Shares((*known, others) if n_left else known)
+
+
+def _hunk_sum(report: DriftReport) -> str:
+    """How the hunks' log-ratios make the figure that the routes' score reads."""
+    if report.evidence is None:
+        return ""
+    total = sum(hunk.log_ratio for hunk in report.hunks)
+    return (
+        f"All hunks’ log-ratios add up to {wording.nats(total)} nats over "
+        f"{wording.plural(report.n_tokens, 'token')}: {wording.nats(report.evidence.log_ratio_per_token)} a "
+        "token. With the distance of routing, this is what the routes’ score is made of."
+    )
 
 
 def _provenance(review: Review) -> tuple[tuple[str, str], ...]:

@@ -73,6 +73,16 @@ def test_the_foreign_hunk_ranks_first_and_is_explained(toy) -> None:
     assert sum(line.log_ratio for line in first.lines) == pytest.approx(first.log_ratio, abs=1e-3)
     assert [line.line for line in first.lines] == list(range(11, 17))
     assert sum(line.n_tokens for line in first.lines) == first.n_tokens
+    by_site = {share.site: share.nats for share in first.shares}
+    assert len(first.routes) == 10 and {route.site for route in first.routes} <= set(by_site)
+    assert all(route.route is not None for route in first.routes)
+    assert [abs(one.nats) for one in first.tokens] == sorted(
+        (abs(one.nats) for one in first.tokens), reverse=True
+    )
+    line = next(line for line in first.lines if line.line == first.tokens[0].line)
+    of_line = [one.nats for one in first.tokens if one.line == line.line]
+    assert len(of_line) < line.n_tokens or sum(of_line) == pytest.approx(line.log_ratio, abs=1e-3)
+    assert first.tokens[0].nats < -1
     shifts = [finding.shift for finding in first.findings]
     assert "var" in {shift.text for shift in shifts}
     assert "self" in {shift.expected[0].text for shift in shifts}

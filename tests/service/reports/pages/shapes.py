@@ -18,6 +18,7 @@ from fingerprint.report import (
     RouteShare,
     ScorePart,
     TeamLine,
+    TokenShare,
     TokenShift,
     Verdict,
 )
@@ -102,7 +103,9 @@ def report() -> DriftReport:
     first = HunkDrift(
         path="app/errors.py", header="def fail(path):", first_line=10, n_tokens=52, percentile=0.97,
         log_ratio=sum(share.nats for share in shares) - 0.004, gap_nats=0.004, gap_bound_nats=0.24,
-        shares=shares, findings=(finding(), finding("raise", 13, 8, "raise SystemExit(code)")),
+        shares=shares, routes=tuple(RouteShare(site=SITES[n], route=n, nats=-3.0 + n) for n in (0, 1)),
+        tokens=(TokenShare(line=11, text=" Check", nats=-6.5), TokenShare(line=14, text=" error", nats=-2.0)),
+        findings=(finding(), finding("raise", 13, 8, "raise SystemExit(code)")),
         lines=tuple(
             LineDrift(line=line, n_tokens=n, log_ratio=nats)
             for line, n, nats in ((11, 11, -11.4), (12, 6, 1.2), (13, 12, -3.1), (14, 6, -6.1), (15, 7, -0.2))

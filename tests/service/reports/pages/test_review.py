@@ -89,6 +89,18 @@ def test_the_table_of_sites_adds_up() -> None:
     assert all(f"layer {layer} · attn.q" in page.text for layer in range(5))
 
 
+def test_routes_and_tokens_add_up_too() -> None:
+    page = read(shapes.review())
+    hunk = shapes.report().hunks[0]
+    sites = sum(share.nats for share in hunk.shares if not share.is_context)
+    assert f"layer 0 · attn.q · route 0 {nats(-3.0)} layer 0 · attn.k · route 1 {nats(-2.0)}" in page.text
+    assert f"all other routes {nats(sites + 5.0)} context and first token {nats(1.2)}" in page.text
+    rest = f"the other 50 tokens {nats(hunk.log_ratio + 8.5)}"
+    assert f"·Check line 11 {nats(-6.5)} ·error line 14 {nats(-2.0)} {rest}" in page.text
+    total = sum(one.log_ratio for one in shapes.report().hunks)
+    assert f"add up to {nats(total)} nats over 82 tokens" in page.text
+
+
 def test_numbers_stand_beside_their_null_and_threshold() -> None:
     page = read(shapes.review())
     charts = [attributes["aria-label"] for attributes in page.named("svg") if attributes.get("role") == "img"]
