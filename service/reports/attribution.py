@@ -24,7 +24,7 @@ def attribution_page(bundle: AttributionBundle) -> Page:
         sentences += _sentences(prompt)
         tables += _tables(prompt)
     if len(bundle.prompts) > 1:
-        tables.append(_pooled_table(bundle.pooled))
+        tables.append(pooled_table(bundle.pooled))
         sentences.append(f"Over {bundle.shift.n} prompts the adapter moves f by {_interval(bundle.shift)}.")
     if bundle.transplant is not None:
         tables.append(_transplant_table(bundle.transplant))
@@ -147,7 +147,8 @@ def _effect_tables(effect: AdapterEffect) -> list[Table]:
     ]  # fmt: skip
 
 
-def _pooled_table(pooled: tuple[PooledAblation, ...]) -> Table:
+def pooled_table(pooled: tuple[PooledAblation, ...]) -> Table:
+    """Ablation over all prompts, every figure with its interval."""
     rows = tuple(
         (
             p.mode, str(p.n_nodes), _interval(p.ratio_by_count), _interval(p.ratio_by_energy),

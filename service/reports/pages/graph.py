@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fingerprint.attribution.report import AttributionBundle, Graph, Node, PromptAttribution
+from service.reports.attribution import pooled_table
 from service.reports.escape import visible
 from service.reports.pages.environment import render_template, token
 from service.reports.pages.page import WebPage
@@ -52,12 +53,14 @@ def graph_page(
             "rows": _rows(prompt),
             "about": token(prompt.lora.prompt),
             "targets": _targets(prompt),
+            "random": _random_range(prompt.lora),
         }
         for prompt in bundle.prompts
     ]
     body = render_template(
         "graph.html.jinja", prompts=prompts, bundle=bundle, repository=repository, command=command,
-        rate=FALSE_DISCOVERIES, others=others,
+        rate=FALSE_DISCOVERIES, others=others, pooled=pooled_table(bundle.pooled) if bundle.pooled else None,
+        n_draws=bundle.config.n_draws,
     )  # fmt: skip
     data = {"prompts": [_prompt_data(prompt) for prompt in bundle.prompts], "cards": cards}
     return WebPage(
@@ -94,13 +97,12 @@ def _prompt_data(prompt: PromptAttribution) -> dict[str, Any]:
 def _graph_data(graph: Graph) -> dict[str, Any]:
     """What the script draws; names are made visible here, and set as text there."""
     adjusted = q_values(graph.nodes)
-    check = graph.ablation
-    random = [change for one in check.sets[:1] for change in one.by_count] if check else []
+    random = _random_range(graph)
     return {
         "tokens": [token(text) for text in graph.tokens], "target": graph.target_pos,
         "prob": graph.target_prob,
         "rank": graph.target_rank, "gap": round(graph.completeness_gap, _DIGITS), "kind": graph.nodes_are,
-        "random": [min(random), max(random)] if random else None,
+        "random": None if random is None else list(random),
         "nodes": [
             {
                 "id": node.id, "layer": node.layer, "matrix": visible(node.matrix), "number": node.component,
@@ -113,6 +115,13 @@ def _graph_data(graph: Graph) -> dict[str, Any]:
         ],
         "edges": [[edge.src, edge.dst, round(edge.weight, _DIGITS)] for edge in graph.edges],
     }  # fmt: skip
+
+
+def _random_range(graph: Graph) -> tuple[float, float] | None:
+    """What removing one part drawn at random does: the ends of its range; None where none was drawn."""
+    sets = () if graph.ablation is None else graph.ablation.sets
+    found = [change for one in sets if one.n_nodes == 1 for change in one.by_count]
+    return (min(found), max(found)) if found else None
 
 
 def _rows(

@@ -234,17 +234,18 @@ def _timeline(report: TeamReport) -> Markup:
     """How far every commit after training drifts, in order; agents ringed, flagged ones filled orange."""
     points, level = report.stream, report.summary.alarm_level
     wide = 760.0
-    x, y = charts.Axis(-0.5, len(points) - 0.5, 52, wide - 12), charts.Axis(0, 1, 190, 16)
+    x, y = charts.Axis(-0.5, len(points) - 0.5, 52, wide - 12), charts.Axis(0, 1, 190, 24)
     parts = [charts.line(x.start, y(v), x.end, y(v), "grid-line") for v in (0.0, 0.5, 1.0)]
     parts += [charts.label(x.start - 6, y(v) + 4, wording.percent(v), "end") for v in (0.0, 0.5, 1.0)]
     parts += [charts.line(x.start, y(1 - level), x.end, y(1 - level), "alarm")]
-    parts.append(charts.label(x.end, y(1 - level) - 4, f"alarm at p = {wording.probability(level)}", "end"))
     first_held_out = next((n for n, point in enumerate(points) if point.is_held_out), None)
     if first_held_out:
         at = x(first_held_out - 0.5)
         parts += [charts.line(at, 10, at, 190, "axis"), charts.label(at + 4, 204, "held out →")]
     parts.append(charts.polyline([(x(n), y(v)) for n, v in _running_median(points)], "own"))
     parts += [_mark(point, x(n), y(1 - point.p_value), level) for n, point in enumerate(points)]
+    told = f"alarm at p = {wording.probability(level)}"
+    parts.append(charts.label(x.end, y(1 - level) - 14, told, "end", "halo"))
     parts += [
         charts.label(x(n), 220, f"{points[n].at:%Y-%m-%d}", anchor)
         for n, anchor in ((0, "start"), (len(points) - 1, "end")) if points[n].at is not None

@@ -59,7 +59,7 @@
     return Object.keys(weights).map(function (k) { return k.split("\n").concat(weights[k]); });
   }
 
-  var places = {};
+  var places = {}, stage = null;
   function draw() {
     var prompt = data.prompts[state.prompt], graph = prompt.lora.tokens.length ? prompt.lora : prompt.base;
     var nodes = shown(), start = state.first ? 0 : 1;
@@ -72,21 +72,23 @@
     CELL = Math.max(46, Math.min(160, Math.floor(room / Math.max(1, nTokens))));
     var width = LEFT + Math.max(1, nTokens) * CELL + COLUMN + 24, height = TOP + Math.max(1, rows.length) * ROW + 26;
     picture.textContent = "";
+    stage = make("g", { "aria-hidden": "true" }); // read aloud are the text above and the card, not every mark
+    picture.appendChild(stage);
     picture.setAttribute("viewBox", "0 0 " + width + " " + height);
     picture.setAttribute("width", width);
     picture.setAttribute("height", height);
     var x = function (t) { return LEFT + (t - start + 0.5) * CELL; };
-    picture.appendChild(make("rect", { "class": "target", x: x(graph.target) - CELL / 2, y: 0, width: CELL, height: height }));
+    stage.appendChild(make("rect", { "class": "target", x: x(graph.target) - CELL / 2, y: 0, width: CELL, height: height }));
     graph.tokens.forEach(function (text, t) {
       if (t < start) return;
       var name = make("text", { "class": "token", transform: "translate(" + (x(t) + 4) + "," + (TOP - 10) + ") rotate(-38)" }, text.length > 12 ? text.slice(0, 11) + "\u2026" : text);
-      picture.appendChild(name);
+      stage.appendChild(name);
     });
-    picture.appendChild(make("text", { x: x(graph.target), y: height - 6, "text-anchor": "middle" }, "target"));
+    stage.appendChild(make("text", { x: x(graph.target), y: height - 6, "text-anchor": "middle" }, "target"));
     rows.forEach(function (node, r) {
       var y = TOP + (r + 0.5) * ROW;
-      picture.appendChild(make("path", { "class": "row", d: "M" + LEFT + "," + y + "H" + (width - 12) }));
-      picture.appendChild(make("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, "L" + node.layer + " " + node.matrix.replace(/self_attn[._]/, "").replace("_proj", "")));
+      stage.appendChild(make("path", { "class": "row", d: "M" + LEFT + "," + y + "H" + (width - 12) }));
+      stage.appendChild(make("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" }, "L" + node.layer + " " + node.matrix.replace(/self_attn[._]/, "").replace("_proj", "")));
     });
     var largest = 0;
     nodes.forEach(function (node) { node.values.forEach(function (v, t) { if (t >= start) largest = Math.max(largest, Math.abs(v)); }); });
@@ -110,7 +112,7 @@
       });
     });
     if (state.edges) drawEdges(x(graph.target), height - 18);
-    circles.sort(function (a, b) { return b[0] - a[0]; }).forEach(function (pair) { picture.appendChild(pair[1]); });
+    circles.sort(function (a, b) { return b[0] - a[0]; }).forEach(function (pair) { stage.appendChild(pair[1]); });
     drawAblation(nodes, rowOf, width - COLUMN - 12, (state.mode === "base" ? prompt.base : prompt.lora).random);
     var model = state.mode === "base" ? prompt.base : prompt.lora;
     told.textContent = nodes.length + " parts shown. Target " + prompt.target + ": probability " + prompt.base.prob.toPrecision(2) + " by the base, " + prompt.lora.prob.toPrecision(2) + " by the adapted model. Completeness gap " + signed(model.gap, 4) + "." + (state.sure && !nodes.length ? " Nothing here stands out from the null adapter." : "");
@@ -125,7 +127,7 @@
       var from = places[edge[0]], to = edge[1] === "output" ? [targetX, targetY] : places[edge[1]];
       if (!from || !to) return;
       var middle = (from[1] + to[1]) / 2;
-      picture.appendChild(make("path", { "class": "edge " + (edge[2] < 0 ? "down" : "up"), d: "M" + from[0] + "," + from[1] + "C" + from[0] + "," + middle + " " + to[0] + "," + middle + " " + to[0] + "," + to[1], "stroke-width": (0.6 + 2.2 * Math.abs(edge[2]) / largest).toFixed(2), "data-from": edge[0], "data-to": edge[1] }));
+      stage.appendChild(make("path", { "class": "edge " + (edge[2] < 0 ? "down" : "up"), d: "M" + from[0] + "," + from[1] + "C" + from[0] + "," + middle + " " + to[0] + "," + middle + " " + to[0] + "," + to[1], "stroke-width": (0.6 + 2.2 * Math.abs(edge[2]) / largest).toFixed(2), "data-from": edge[0], "data-to": edge[1] }));
     });
   }
   // Beside every row: what f loses without each part, over the range of random parts.
@@ -133,18 +135,18 @@
     var values = nodes.filter(function (node) { return node.ablation !== null; });
     var reach = Math.max.apply(null, values.map(function (node) { return Math.abs(node.ablation); }).concat((random || []).map(Math.abs), 1e-9));
     var scale = function (value) { return left + COLUMN / 2 + value / reach * (COLUMN / 2 - 4); };
-    picture.appendChild(make("text", { x: left + COLUMN / 2, y: TOP - 26, "text-anchor": "middle" }, "without it"));
-    picture.appendChild(make("text", { x: left + COLUMN / 2, y: TOP - 12, "text-anchor": "middle" }, "\u2212" + reach.toFixed(2) + " \u2026 +" + reach.toFixed(2)));
+    stage.appendChild(make("text", { x: left + COLUMN / 2, y: TOP - 26, "text-anchor": "middle" }, "without it"));
+    stage.appendChild(make("text", { x: left + COLUMN / 2, y: TOP - 12, "text-anchor": "middle" }, "\u2212" + reach.toFixed(2) + " \u2026 +" + reach.toFixed(2)));
     Object.keys(rowOf).forEach(function (key) {
       var y = TOP + (rowOf[key] + 0.5) * ROW;
-      if (random) picture.appendChild(make("rect", { "class": "null", x: scale(-random[1]), y: y - 8, width: Math.max(1, scale(-random[0]) - scale(-random[1])), height: 16 }));
-      picture.appendChild(make("path", { "class": "zero", d: "M" + scale(0) + "," + (y - 8) + "V" + (y + 8) }));
+      if (random) stage.appendChild(make("rect", { "class": "null", x: scale(-random[1]), y: y - 8, width: Math.max(1, scale(-random[0]) - scale(-random[1])), height: 16 }));
+      stage.appendChild(make("path", { "class": "zero", d: "M" + scale(0) + "," + (y - 8) + "V" + (y + 8) }));
     });
     values.forEach(function (node) {
       var y = TOP + (rowOf[node.layer + " " + node.matrix] + 0.5) * ROW;
       var mark = make("rect", { "class": "part " + (node.ablation > 0 ? "up" : "down"), x: scale(-node.ablation) - 3, y: y - 3, width: 6, height: 6, "data-id": node.id });
       mark.appendChild(make("title", {}, node.id + " removed: " + signed(-node.ablation) + (random ? ", random parts " + signed(-random[1]) + " to " + signed(-random[0]) : "")));
-      picture.appendChild(mark);
+      stage.appendChild(mark);
     });
   }
   // The part, its neighbours over edges, and nothing else.
@@ -203,7 +205,7 @@
   });
   picture.addEventListener("mouseover", function (event) {
     var mark = event.target.closest("[data-id]");
-    if (mark) focusOn(mark.dataset.id);
+    focusOn(mark ? mark.dataset.id : state.chosen);
   });
   picture.addEventListener("mouseleave", function () { focusOn(state.chosen); });
   picture.addEventListener("keydown", function (event) {
@@ -242,6 +244,9 @@
       var style = getComputedStyle(originals[i]);
       ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity"].forEach(function (name) { copies[i].setAttribute(name, style.getPropertyValue(name)); });
     }
+    // Its own paper goes along too: a dark page's text would vanish on a white one.
+    var paper = make("rect", { width: "100%", height: "100%", fill: getComputedStyle(picture.parentNode).backgroundColor });
+    copy.insertBefore(paper, copy.firstChild);
     copy.setAttribute("xmlns", NS);
     copy.setAttribute("font-family", "sans-serif");
     copy.setAttribute("font-size", "11");

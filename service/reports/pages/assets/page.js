@@ -40,6 +40,7 @@
 
   // j and k go from hunk to hunk, as in other review tools.
   var stops = Array.prototype.slice.call(document.querySelectorAll("[data-stop]"));
+  document.querySelectorAll("[data-keys]").forEach(function (hint) { hint.hidden = !stops.length; });
   document.addEventListener("keydown", function (event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !stops.length) return;
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;

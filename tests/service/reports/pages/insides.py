@@ -12,6 +12,7 @@ from fingerprint.attribution.report import (
     Graph,
     Mode,
     Node,
+    PooledAblation,
     PromptAttribution,
     TokenProbability,
 )
@@ -63,6 +64,15 @@ def graph(mode: Mode, n_nodes: int, seed: int, text: str = "pub use crate::") ->
     )  # fmt: skip
 
 
+def pooled() -> PooledAblation:
+    ratio = Estimate(value=3.1, low=1.2, high=5.4, n=2)
+    share = Estimate(value=0.5, low=0.0, high=1.0, n=2)
+    return PooledAblation(
+        mode="lora", n_nodes=5, ratio_by_count=ratio, ratio_by_energy=ratio, sign=share, spearman=share,
+        complete=share,
+    )  # fmt: skip
+
+
 def bundle(text: str = "pub use crate::") -> AttributionBundle:
     prompts = tuple(
         PromptAttribution(
@@ -77,7 +87,7 @@ def bundle(text: str = "pub use crate::") -> AttributionBundle:
     return AttributionBundle(
         config=AttributionConfig(),
         prompts=prompts,
-        pooled=(),
+        pooled=(pooled(),),
         shift=Estimate(value=1.0, low=0.5, high=1.5, n=2),
     )
 

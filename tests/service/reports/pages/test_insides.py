@@ -65,6 +65,7 @@ def test_the_graph_says_both_models_and_their_difference() -> None:
     base, lora = insides.bundle().prompts[0].base.nodes[0], insides.bundle().prompts[0].lora.nodes[0]
     change = f"{lora.total_attribution - base.total_attribution:+.3f}".replace("-", "−")
     assert change in page.text
+    assert "adapted 5 3.10 (1.20 to 5.40) 3.10 (1.20 to 5.40) 0.50 (0.00 to 1.00)" in page.text
     stored = json.loads(next(text for _, kind, text in page.inline if kind == "application/json"))
     assert [len(p["lora"]["nodes"]) for p in stored["prompts"]] == [30, 30]
 
