@@ -293,6 +293,20 @@ class Habits(FrozenModel):
     null_correlations: tuple[float, ...]
 
 
+class SeedStability(FrozenModel):
+    """How alike an author's learned differences are when their code is read in other orders.
+
+    Attributes:
+        n_seeds: adapters of the author. cosines: of every two of them. null_cosines: of each with every
+            adapter of shuffled authors.
+    """
+
+    format: int = FORMAT
+    n_seeds: int
+    cosines: tuple[float, ...]
+    null_cosines: tuple[float, ...]
+
+
 class SiteSpectrum(FrozenModel):
     """Singular values of what an adapter adds to one matrix, largest first, beside null adapters'."""
 

@@ -51,7 +51,9 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-READINGS = ("habits", "spectrum", "rate-shift", "edits", "alive-sets", "attribution", "author-reads")
+READINGS = (
+    "habits", "spectrum", "seeds", "rate-shift", "edits", "alive-sets", "attribution", "author-reads",
+)  # fmt: skip
 """Kinds of artifacts that say something of one adapter, found by `reading_of`."""
 
 

@@ -1,4 +1,4 @@
-"""``routeprint pairs`` and ``halves``: does it matter whose code an adapter was trained on?"""
+"""``routeprint pairs``, ``halves`` and ``seeds``: does it matter whose code an adapter was trained on?"""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     """Register the command."""
     app.command()(pairs)
     app.command()(halves)
+    app.command()(seeds)
 
 
 def pairs(
@@ -89,6 +90,33 @@ def halves(
         "AUROC .5 and top-1 of 1 / authors are chance. Edits are not read: each half would want its own run."
     )
     show(Text(note, style="dim"))
+
+
+def seeds(
+    author: Annotated[str, typer.Argument(help="Author (key, name or address).", show_default=False)],
+    repo: Repo = HERE,
+    home: Home = None,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Trainings besides the profile's own.")] = 2,
+    form: FormatOption = MachineFormat.TEXT,
+) -> None:
+    """Test whether what an author's adapter learned comes back when their code is read in another order.
+
+    The author's page shows the answer. Adapters of shuffled authors say how alike any two adapters are.
+    """
+    from rich.text import Text
+
+    from service.flows.opened import open_profile
+    from service.flows.seeds import read_seeds
+
+    with stages() as report:
+        opened = open_profile(find_repository(repo), settings_for(home), report)
+        found = read_seeds(opened, author, seeds)
+    if form is MachineFormat.JSON:
+        show(json.dumps(found.model_dump(mode="json"), indent=2) + "\n")
+        return
+    own, null = ([f"{value:.3f}" for value in values] for values in (found.cosines, found.null_cosines))
+    show(Text(f"Cosines of the learned differences of {found.n_seeds} seeds: {', '.join(own)}."))
+    show(Text(f"Of each with adapters of shuffled authors: {', '.join(null) or 'none was trained'}."))
 
 
 def _render(found: PairsReport, n_examples: int) -> Iterator[RenderableType]:

@@ -19,7 +19,7 @@ from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import CODE_VERSION, digest_of
 from fingerprint.readings.report import AuthorReads
-from fingerprint.report import Habits, SiteSpectrum
+from fingerprint.report import Habits, SeedStability, SiteSpectrum
 from fingerprint.sae.report import RateShift
 from fingerprint.signature import RoutingSignature
 from fingerprint.vpd.report import AliveSetDiff, EditReport
@@ -64,13 +64,15 @@ def author_report(repository: Path, settings: Settings, word: str, version: str 
         edits=opened.edits(author.key) if is_trained else (),
         attributions=opened.attributions(author.key) if is_trained else (),
         reads=opened.reads(author.key) if is_trained else None,
-        commands=_commands(repository, author.key),
-        missing=_missing(repository, author.key),
+        seeds=opened.seeds(author.key) if is_trained else None,
+        commands=commands_of(repository, author.key),
+        missing=missing_of(repository, author.key),
         provenance=opened.summary.provenance | {"team signature": opened.summary.signature},
     )
 
 
-def _commands(repository: Path, key: str) -> tuple[Command, ...]:
+def commands_of(repository: Path, key: str) -> tuple[Command, ...]:
+    """Export and deletion."""
     where = ["--repo", str(repository)]
     export = shlex.join(["routeprint", "report", *where, "--author", key, "--format", "json"])
     forget = shlex.join(["routeprint", "forget", *where])
@@ -83,10 +85,11 @@ def _commands(repository: Path, key: str) -> tuple[Command, ...]:
     )  # fmt: skip
 
 
-def _missing(repository: Path, key: str) -> dict[str, str]:
+def missing_of(repository: Path, key: str) -> dict[str, str]:
+    """What makes each reading that a profile does not bring."""
     where = f"--repo {shlex.quote(str(repository))}"
     return {
-        "seeds": f"routeprint eval {where} --halves",
+        "seeds": f"routeprint seeds {shlex.quote(key)} {where}",
         "latents": f"routeprint sae shift {where} --author {shlex.quote(key)}",
         "edits": f"routeprint decompose edit {where} --author {shlex.quote(key)}",
         "reads": f"routeprint explain {shlex.quote(key)} {where}",
@@ -136,6 +139,11 @@ class _Opened:
         """What `routeprint explain` said of this adapter last, if it was asked."""
         place = self._stored("author-reads", key)
         return None if place is None else AuthorReads.model_validate(read_json(place / "reads.json"))
+
+    def seeds(self, key: str) -> SeedStability | None:
+        """What `routeprint seeds` said of this adapter last, if it was asked."""
+        place = self._stored("seeds", key)
+        return None if place is None else SeedStability.model_validate(read_json(place / "seeds.json"))
 
     def own_code(self, author: Author) -> OwnCode:
         """What of the author's code is in the history, and what of it the team took."""

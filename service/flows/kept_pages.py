@@ -21,7 +21,7 @@ from connectors.diff import format_patch, parse_diff
 from fingerprint.attribution.report import AttributionBundle
 from fingerprint.provenance import digest_of
 from fingerprint.readings.report import AuthorReads, Missing
-from fingerprint.report import DriftReport, Habits, SiteSpectrum
+from fingerprint.report import DriftReport, Habits, SeedStability, SiteSpectrum
 from fingerprint.sae.report import RateShift
 from fingerprint.storage import write_json
 from service.artifacts import ArtifactError, ArtifactStore, RepositoryRecord, read_json
@@ -172,6 +172,7 @@ class _KeptAuthor(BaseModel):
     edits: tuple[str, ...]
     attributions: tuple[str, ...]
     reads: AuthorReads | None = None
+    seeds: SeedStability | None = None
     provenance: dict[str, str]
 
 
@@ -199,7 +200,7 @@ def keep_author(record: RepositoryRecord, report: AuthorReport, signature: str) 
     kept = _KeptAuthor(
         repository=report.repository, row=report.row, code=report.code, signature=signature,
         habits=report.habits, spectrum=report.spectrum, rate_shift=report.rate_shift, edits=report.edits,
-        attributions=report.attributions, reads=_without_commands(report.reads),
+        attributions=report.attributions, reads=_without_commands(report.reads), seeds=report.seeds,
         provenance=dict(report.provenance),
     )  # fmt: skip
     _keep(record, "author", report.row.key, kept.model_dump(mode="json"))
@@ -222,7 +223,7 @@ def find_author(record: RepositoryRecord, key: str) -> AuthorReport | None:
     return AuthorReport(
         kept.repository, kept.row, kept.code, None if place is None else load_routing_signature(place),
         kept.habits, kept.spectrum, kept.rate_shift, kept.edits, attributions=kept.attributions,
-        reads=kept.reads, provenance=kept.provenance,
+        reads=kept.reads, seeds=kept.seeds, provenance=kept.provenance,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 from fingerprint.attribution.prompts import Prompt
 from fingerprint.readings.part import absences_of, parts_of
 from fingerprint.readings.report import AuthorReads
+from fingerprint.report import SeedStability
 from fingerprint.sae.config import RateShiftConfig
 from fingerprint.vpd.config import VpdConfig
 from service.flows.author_page import author_report
@@ -21,6 +22,7 @@ from service.flows.dictionary import train_dictionary as train_latents
 from service.flows.halves import NGRAMS, replicate_reads
 from service.flows.opened import OpenedProfile
 from service.flows.rate_shift import measure_shifts
+from service.flows.seeds import read_seeds
 from service.flows.signatures import load_routing_signature
 from service.reports.pages.author import author_page
 from service.reports.pages.page import render_single_file
@@ -130,3 +132,17 @@ def test_halves_are_compared_by_every_read(
     done = routeprint("halves", "--repo", str(small_repository), "--tokens", "400", "--format", "json")
     assert done.code == 0, done.err
     assert {row["reading"] for row in json.loads(done.out)} == {row.reading for row in found}
+
+
+@pytest.mark.usefixtures("full")
+def test_other_seeds_learn_much_the_same_and_the_page_shows_it(
+    opened: OpenedProfile, small_repository: Path, profiled_home: Settings, routeprint: Command
+):
+    done = routeprint("seeds", "ann", "--repo", str(small_repository), "--seeds", "1", "--format", "json")
+    assert done.code == 0, done.err
+    found = SeedStability.model_validate_json(done.out)
+    assert found.n_seeds == 2 and found == read_seeds(opened, "ann", 1)
+    assert 0.2 < found.cosines[0] < 1 - 1e-6, "another order, not the same run"
+    assert len(found.null_cosines) == 2 * len(opened.nulls)
+    assert author_report(small_repository, profiled_home, "ann").seeds == found
+    assert author_report(small_repository, profiled_home, "bob").seeds is None

@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 
 from fingerprint.readings.report import AuthorReads
-from fingerprint.report import Habits, SiteSpectrum
+from fingerprint.report import Habits, SeedStability, SiteSpectrum
 from fingerprint.sae.report import RateShift
 from fingerprint.signature import RoutingSignature
 from service.reports.author_reads import agreement_rows
@@ -60,7 +60,8 @@ class AuthorReport:
             back; spectrum: of the learned difference, by site; both None without an adapter.
         rate_shift: of a dictionary's latents, None when there is none. edits: sentences of the parameter
             decomposition, () when there is none. attributions: sentences of the attribution graphs, likewise.
-        reads: every read on one text, and where they agree; None before `explain` was asked.
+        reads: every read on one text, and where they agree; None before `explain` was asked. seeds: what
+            came back with other seeds; None before `seeds` was asked.
         commands: export and deletion first. missing: commands that make the readings that are not there, by
             reading ("latents", "edits", "attributions", "reads", "seeds").
     """
@@ -75,6 +76,7 @@ class AuthorReport:
     edits: tuple[str, ...] = ()
     reads: AuthorReads | None = None
     attributions: tuple[str, ...] = ()
+    seeds: SeedStability | None = None
     commands: tuple[Command, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)

@@ -89,7 +89,7 @@ def author_report() -> AuthorReport:
         "sample", row(), code, signature(), habits(), spectrum,
         commands=(Command("Export.", "routeprint report --author human:ann --format json"),
                   Command("Delete.", "routeprint forget --repo .")),
-        missing={"seeds": "routeprint eval --repo . --halves"}, provenance={"base": "starter"},
+        missing={"seeds": "routeprint seeds human:ann --repo ."}, provenance={"base": "starter"},
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fingerprint.report import SeedStability
 from service.reports.pages import moved
 from service.reports.pages.author import author_page
 from service.reports.pages.page import render_single_file
@@ -52,6 +53,15 @@ def test_only_the_person_is_on_the_page() -> None:
     text = read(people.author_report()).text
     assert "must not be used to compare or evaluate people" in text
     assert "Bob" not in text
+
+
+def test_stability_across_seeds_stands_beside_shuffled_authors() -> None:
+    bare = read(people.author_report()).text
+    assert "Across seeds: not measured. This command trains twice more and compares:" in bare
+    found = SeedStability(n_seeds=3, cosines=(0.91, 0.87, 0.9), null_cosines=(0.41, 0.38))
+    text = read(replace(people.author_report(), seeds=found)).text
+    assert "+0.87 to +0.91 cosine of the learned differences of 3 seeds" in text
+    assert "Of each with adapters of shuffled authors: +0.38 to +0.41" in text
 
 
 def test_where_readings_agree_stands_beside_the_nulls() -> None:
