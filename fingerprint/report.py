@@ -244,6 +244,8 @@ class WordPlace(FrozenModel):
     Attributes:
         line: the whole line; column: 0-based, of the word's first character that is no space. path: file.
         base, reference, author: probabilities of the token by the base, everybody's adapter, the author's.
+        base_guess, author_guess: what the base and the author's adapter find likeliest there; None in
+            reports of before they were read.
     """
 
     line: str
@@ -252,6 +254,8 @@ class WordPlace(FrozenModel):
     base: float
     reference: float
     author: float
+    base_guess: Guess | None = None
+    author_guess: Guess | None = None
 
 
 class WordShift(FrozenModel):

@@ -13,13 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 
 from fingerprint.drift.words import visible_start
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
-from fingerprint.lm.tokens import TokenizedPassage, tokenize_passages
+from fingerprint.lm.tokens import (
+    TokenizedPassage,
+    guess_log_probs,
+    length_buckets,
+    pad_batch,
+    tokenize_passages,
+)
 from fingerprint.passage import Passage
-from fingerprint.report import Habits, WordPlace, WordShift
+from fingerprint.report import Guess, Habits, WordPlace, WordShift
 
 LEAST_PLACES = 4
 """Places in each half below which a word says nothing."""
@@ -81,9 +88,10 @@ def find_habits(
     first = {word: _mean(reading.gain, reading, word, 0) for word in tested}
     chosen = sorted((word for word in tested if first[word] > 0), key=lambda word: -first[word])
     told = [_tell(word, first[word], reading, rows, passages, routed) for word in chosen]
-    kept = [word for word in told if word.second_gain > max(0.0, *word.null_gains)]
+    kept = [one for one in told if one[0].second_gain > max(0.0, *one[0].null_gains)]
+    shown = sorted(kept, key=lambda one: -one[0].second_gain)[:MOST_WORDS]
     return Habits(
-        words=tuple(sorted(kept, key=lambda word: -word.second_gain)[:MOST_WORDS]), n_tested=len(tested),
+        words=_with_guesses(shown, rows, routed, author, batch_tokens), n_tested=len(tested),
         n_chosen=len(chosen), n_tokens=len(reading.token),
         correlation=_correlation(reading.gain, reading, tested),
         null_correlations=tuple(
@@ -158,7 +166,8 @@ def _correlation(values: Float[np.ndarray, " n"], reading: _Reading, tested: Seq
 def _tell(
     token: int, first_gain: float, reading: _Reading, rows: Sequence[TokenizedPassage],
     passages: Sequence[Passage], routed: RoutedModel,
-) -> WordShift:  # fmt: skip
+) -> tuple[WordShift, tuple[int, int]]:  # fmt: skip
+    """The word, and where its example stands: (window, column)."""
     second = _at(reading, token, 1)
     best = int(second[np.argmax(reading.gain[second])])
     row = rows[reading.window[best]]
@@ -167,7 +176,7 @@ def _tell(
     base, reference, author = (
         float(np.exp(v[best])) for v in (reading.base, reading.reference, reading.author)
     )
-    return WordShift(
+    word = WordShift(
         text=routed.base.token_text(token), n_first=len(_at(reading, token, 0)), n_second=len(second),
         first_gain=first_gain, second_gain=float(reading.gain[second].mean()),
         null_gains=tuple(float((null - reading.reference)[second].mean()) for null in reading.nulls),
@@ -176,6 +185,43 @@ def _tell(
             author=author,
         ),
     )  # fmt: skip
+    return word, (int(reading.window[best]), int(reading.column[best]))
+
+
+def _with_guesses(
+    told: Sequence[tuple[WordShift, tuple[int, int]]], rows: Sequence[TokenizedPassage], routed: RoutedModel,
+    author: RouteWeights, batch_tokens: int,
+) -> tuple[WordShift, ...]:  # fmt: skip
+    """The words with what base and author find likeliest at their examples."""
+    places = [place for _, place in told]
+    base, own = (
+        _likeliest(routed, state, rows, places, batch_tokens) for state in (routed.zero_weights(), author)
+    )
+    found = []
+    for word, place in told:
+        guesses = {"base_guess": base[place], "author_guess": own[place]}
+        example = word.example.model_copy(update=guesses)
+        found.append(word.model_copy(update={"example": example}))
+    return tuple(found)
+
+
+def _likeliest(
+    routed: RoutedModel, state: RouteWeights, rows: Sequence[TokenizedPassage],
+    places: Sequence[tuple[int, int]], batch_tokens: int,
+) -> dict[tuple[int, int], Guess]:  # fmt: skip
+    """The likeliest token at each place (window, column)."""
+    found: dict[tuple[int, int], Guess] = {}
+    windows = sorted({window for window, _ in places})
+    for chosen in length_buckets([rows[window] for window in windows], batch_tokens):
+        here = [windows[i] for i in chosen]
+        wanted = [place for place in dict.fromkeys(places) if place[0] in here]
+        batch = pad_batch(rows, here).to(routed.device)
+        at = [here.index(window) for window, _ in wanted], [column for _, column in wanted]
+        with routed.at(state, state, 0.0) as model, torch.no_grad():
+            values, tokens = guess_log_probs(model, batch, *at).max(dim=1)
+        for place, value, token in zip(wanted, values.exp().tolist(), tokens.tolist(), strict=True):
+            found[place] = Guess(text=routed.base.token_text(token), probability=value)
+    return found
 
 
 def _line_of(text: str, start: int, end: int) -> tuple[str, int]:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 MOST_TOKENS = 8_000
 """Scored tokens of unseen code read for the words, about: one forward pass a state."""
+_HABITS_LAYOUT = 2
+"""Grows with what is told of a word, so that words told before are read again."""
 
 
 def author_report(repository: Path, settings: Settings, word: str, version: str = "") -> AuthorReport:
@@ -168,7 +170,7 @@ class _Opened:
         digest = digest_of(
             {"what": "habits", "author": key, "adapters": [self.adapters[n] for n in ("reference", key)],
              "nulls": [self.adapters[n] for n in self.nulls], "text": Corpus(tuple(passages)).digest,
-             "code": CODE_VERSION}
+             "code": CODE_VERSION, "layout": _HABITS_LAYOUT}
         )  # fmt: skip
 
         def write(directory: Path) -> None:

@@ -26,7 +26,13 @@ def test_the_planted_habit_is_found_and_comes_back(found) -> None:
         assert word.second_gain > max(0.0, *word.null_gains)
         assert word.example.author > word.example.reference == word.example.base
         assert word.text.strip() in word.example.line
+        base, own = word.example.base_guess, word.example.author_guess
+        assert base is not None and base.probability > word.example.base - 1e-6
+        assert own is not None and own.probability > word.example.author - 1e-6
+        if own.text == word.text:
+            assert own.probability == pytest.approx(word.example.author, rel=1e-3)
         assert word.example.line[word.example.column :].startswith(word.text.strip())
+    assert any(one.example.author_guess.text == one.text for one in found.words)
 
 
 def test_a_model_beside_itself_has_no_habits(toy) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fingerprint.provenance import Provenance
 from fingerprint.readings.report import Agreement, AuthorReads, Missing
-from fingerprint.report import Habits, SiteSpectrum, WordPlace, WordShift
+from fingerprint.report import Guess, Habits, SiteSpectrum, WordPlace, WordShift
 from fingerprint.signature import RoutingSignature
 from service.reports.pages.author import AuthorReport, Command, OwnCode
 from service.reports.pages.team import (
@@ -49,7 +49,11 @@ def signature(n_null: int = 2) -> RoutingSignature:
 
 
 def word(text: str = " object", line: str = "    '''Init the object.'''", column: int = 16) -> WordShift:
-    place = WordPlace(line=line, column=column, path="app/mail.py", base=0.05, reference=0.02, author=0.77)
+    place = WordPlace(
+        line=line, column=column, path="app/mail.py", base=0.05, reference=0.02, author=0.77,
+        base_guess=Guess(text=HOSTILE if text == HOSTILE else " class", probability=0.31),
+        author_guess=Guess(text=text, probability=0.77),
+    )  # fmt: skip
     return WordShift(
         text=text,
         n_first=13,

@@ -22,6 +22,8 @@ def test_every_figure_stands_beside_its_null() -> None:
     assert "+0.022 nats per token against everybody’s adapter" in text
     assert "−0.045 to −0.037 the same for adapters of shuffled authors (n = 2)" in text
     assert "shuffled authors +0.29 to +0.41; first half +1.45; 13 + 17 places" in text
+    told = "the base’s first guess is ·class .31, the own adapter’s ·object .77."
+    assert f"After '''Init·the {told}" in text
     assert "+0.68 correlation of the words’ gains" in text
     assert "The same for adapters of shuffled authors: +0.40 to +0.43" in text
     assert "a band, not a p-value" in text
