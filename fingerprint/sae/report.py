@@ -114,6 +114,8 @@ class RateShift(FrozenModel):
             return f"{own} {MISSING_NULLS}"
         changed = [null.n_changed for null in self.nulls]
         medians = [null.median for null in self.nulls]
+        if len(self.nulls) == 1:
+            return f"{own} One null adapter: {changed[0]} changed, median {medians[0]:.3f}. {self._beyond}"
         return (
             f"{own} {len(self.nulls)} null adapters: {min(changed)} to {max(changed)} changed, median "
             f"{min(medians):.3f} to {max(medians):.3f}. {self._beyond}"
@@ -123,7 +125,7 @@ class RateShift(FrozenModel):
     def _beyond(self) -> str:
         """What lies outside the band of the nulls, beside how often that happens to a null."""
         if self.shift.n_beyond is None:
-            return "One null adapter spans no band."
+            return "It spans no band."
         own = f"{self.shift.n_beyond} changed latents lie outside what the nulls do to them"
         others = [null.n_beyond for null in self.nulls if null.n_beyond is not None]
         if not others:

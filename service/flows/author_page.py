@@ -6,7 +6,7 @@ Words and spectra are read once and kept: the second page is a look-up.
 from __future__ import annotations
 
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from service.flows.passages import corpus_of
 from service.flows.profile import find_profile
 from service.flows.signatures import load_routing_signature
 from service.flows.team import TeamChoice, find_author
-from service.reports.attribution import attribution_page
+from service.reports.attribution import shift_sentences
 from service.reports.decomposition import edit_page
 from service.reports.pages.author import AuthorReport, Command, OwnCode
 from service.reports.profile_summary import AuthorRow, ProfileSummary
@@ -149,19 +149,23 @@ class _Opened:
 
     def own_code(self, author: Author) -> OwnCode:
         """What of the author's code is in the history, and what of it the team took."""
-        taken, left_out = _Tally(), Counter[str]()
+        taken, left_out, commits = _Tally(), Counter[str](), defaultdict[str, set[str]](set)
         for contribution in self.ingested.store:
             if contribution.author != author.key:
                 continue
             reason = self.choice.why_not(contribution, author.kind)
             if reason:
                 left_out[reason] += contribution.n_added
+                commits[reason].add(contribution.commit)
             else:
                 taken.add(contribution)
-        ledger = {r.value: t.lines for r, t in self.ingested.ledger.dropped.items() if t.lines}
+        dropped = self.ingested.ledger.dropped.items()
         return OwnCode(
             len(taken.commits), taken.n_lines, min(taken.dates, default=None), max(taken.dates, default=None),
-            Counter(taken.commits.values()), taken.languages, left_out, ledger,
+            Counter(taken.commits.values()), taken.languages, left_out,
+            {reason.value: tally.lines for reason, tally in dropped if tally.lines or tally.commits},
+            {reason: len(found) for reason, found in commits.items()},
+            {reason.value: tally.commits for reason, tally in dropped if tally.commits},
         )  # fmt: skip
 
     def habits(self, key: str) -> Habits:
@@ -248,7 +252,7 @@ class _Opened:
         if place is None:
             return ()
         bundle = AttributionBundle.model_validate(read_json(place / "attribution.json"))
-        return attribution_page(bundle).sentences
+        return shift_sentences(bundle)
 
     def _stored(self, kind: str, key: str) -> Path | None:
         """What another command stored about an author's adapter last: of this very adapter, no other."""

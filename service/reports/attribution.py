@@ -12,6 +12,7 @@ from fingerprint.attribution.report import (
     Transplant,
 )
 from service.reports.page import Page, Table
+from service.reports.wording import probability
 
 MOST_NODES = 10
 MOST_SITES = 8
@@ -49,6 +50,27 @@ def _sentences(prompt: PromptAttribution) -> list[str]:
         f"KL of the next token from the base: {prompt.kl:.4f} nats.",
         *filter(None, [prompt.note]),
     ]
+
+
+def shift_sentences(bundle: AttributionBundle) -> tuple[str, ...]:
+    """What each model would go on with after every prompt, and what became of the target."""
+    told = [_shift_sentence(prompt) for prompt in bundle.prompts]
+    if len(bundle.prompts) > 1:
+        told.append(
+            f"Over {bundle.shift.n} prompts the adapter moves what was asked for by "
+            f"{_interval(bundle.shift)} (95 % by resampling prompts). Which parts do it, beside a null "
+            "adapter and with what removing them does, is in the graph."
+        )
+    return tuple(told)
+
+
+def _shift_sentence(prompt: PromptAttribution) -> str:
+    first, second = (graph.predicted_top[0] for graph in (prompt.base, prompt.lora))
+    return (
+        f"After {_shown(prompt.base.prompt)}: base {_shown(first.token)} {probability(first.prob)}, adapted "
+        f"{_shown(second.token)} {probability(second.prob)}; {prompt.base.target_spec}: base "
+        f"{probability(prompt.base.target_prob)}, adapted {probability(prompt.lora.target_prob)}."
+    )
 
 
 def _completeness(name: str, graph: Graph) -> str:

@@ -30,6 +30,7 @@ class OwnCode:
         n_commits, n_lines: enrolled. first, last: dates of their commits. labels: commits by what they
             declare. languages: added lines by language. left_out: added lines not the team's, by reason.
         ledger: lines of the whole repository that were left out before they were anyone's, by reason.
+        left_out_commits: own commits with such lines. ledger_commits: commits left out whole.
     """
 
     n_commits: int
@@ -40,6 +41,8 @@ class OwnCode:
     languages: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     ledger: Mapping[str, int] = field(default_factory=dict)
+    left_out_commits: Mapping[str, int] = field(default_factory=dict)
+    ledger_commits: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -90,12 +90,19 @@ def _place(site: str) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class SiteRow:
-    """A site's size beside the nulls' range, for those who read tables."""
+    """A site's size beside the nulls' range, for those who read tables.
+
+    Attributes:
+        promoted: share of the squared size on routes that are strengthened along the base's own use; the rest
+            works against it. promoted_nulls: the nulls' range of it.
+    """
 
     site: str
     size: float
     low: float
     high: float
+    promoted: float
+    promoted_nulls: tuple[float, float] | None
 
     @property
     def is_beyond(self) -> bool:
@@ -110,10 +117,22 @@ def site_rows(signature: RoutingSignature) -> tuple[SiteRow, ...]:
     others = (
         np.linalg.norm(null, axis=2) if null is not None and len(null) else np.full((1, len(size)), np.nan)
     )
+    own = _promoted(signature.readings[_SIZE], signature.readings["use_cosine"])
+    cosines = signature.null.get("use_cosine")
+    nulls = None if null is None or cosines is None or not len(null) else _promoted(null, cosines)
     return tuple(
-        SiteRow(site, float(size[m]), float(others[:, m].min()), float(others[:, m].max()))
+        SiteRow(
+            site, float(size[m]), float(others[:, m].min()), float(others[:, m].max()), float(own[m]),
+            None if nulls is None else (float(nulls[:, m].min()), float(nulls[:, m].max())),
+        )
         for m, site in enumerate(_sites(signature))
-    )
+    )  # fmt: skip
+
+
+def _promoted(size: np.ndarray, cosine: np.ndarray) -> np.ndarray:
+    """Share of the squared size [..., n_sites, r] on routes with a positive cosine, [..., n_sites]."""
+    energy = np.square(size)
+    return (energy * (cosine > 0)).sum(axis=-1) / np.maximum(energy.sum(axis=-1), 1e-12)
 
 
 def heat_map(signature: RoutingSignature) -> Markup:

@@ -87,7 +87,8 @@ def author_report() -> AuthorReport:
     )
     code = OwnCode(
         156, 6_863, WHEN - timedelta(days=700), WHEN, {"undeclared": 150, "assisted": 6}, {"python": 6_863},
-        {"with a declared agent": 40}, {"vendored": 1_322},
+        {"with a declared agent": 40}, {"vendored": 1_322, "merge": 0}, {"with a declared agent": 3},
+        {"merge": 12},
     )  # fmt: skip
     return AuthorReport(
         "sample", row(), code, signature(), habits(), spectrum,

@@ -57,6 +57,24 @@ def test_only_the_person_is_on_the_page() -> None:
     assert "Bob" not in text
 
 
+def test_what_was_left_out_is_told_by_lines_and_commits() -> None:
+    text = read(people.author_report()).text
+    assert "with a declared agent 40 lines in 3 commits" in text
+    assert "vendored, whole repository 1,322 lines merge, whole repository 0 lines, 12 whole commits" in text
+
+
+def test_promoted_and_suppressed_by_matrix_stand_beside_the_nulls() -> None:
+    found = people.signature()
+    found.readings["use_cosine"][0] = [0.5, -0.5, 0.1, -0.1]
+    found.readings["difference_by_route"][0] = [3.0, 1.0, 1.0, 1.0]
+    row = moved.site_rows(found)[0]
+    assert row.promoted == pytest.approx(10 / 12)
+    assert row.promoted_nulls is not None and row.promoted_nulls[0] <= row.promoted_nulls[1]
+    text = read(replace(people.author_report(), signature=found)).text
+    assert "83 % 17 %" in text and "promoted, nulls" in text
+    assert moved.site_rows(people.signature(n_null=0))[0].promoted_nulls is None
+
+
 def test_stability_across_seeds_stands_beside_shuffled_authors() -> None:
     bare = read(people.author_report()).text
     assert "Across seeds: not measured. This command trains twice more and compares:" in bare

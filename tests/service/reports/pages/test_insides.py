@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from fingerprint.attribution.report import Node
+from service.reports.attribution import shift_sentences
 from service.reports.pages.components import (
     Browsed,
     Wanted,
@@ -68,6 +69,14 @@ def test_the_graph_says_both_models_and_their_difference() -> None:
     assert "adapted 5 3.10 (1.20 to 5.40) 3.10 (1.20 to 5.40) 0.50 (0.00 to 1.00)" in page.text
     stored = json.loads(next(text for _, kind, text in page.inline if kind == "application/json"))
     assert [len(p["lora"]["nodes"]) for p in stored["prompts"]] == [30, 30]
+
+
+def test_shifts_of_tokens_are_told_for_people_and_with_their_interval() -> None:
+    first, second, pooled = shift_sentences(insides.bundle())
+    guess = "'pub·use·crate::' .30"
+    target = "logit of 'config': base .04, adapted .26"
+    assert first == second == f"After 'pub·use·crate::': base {guess}, adapted {guess}; {target}."
+    assert pooled.startswith("Over 2 prompts the adapter moves what was asked for by 1.00 (0.50 to 1.50)")
 
 
 def test_hostile_text_does_not_act() -> None:
