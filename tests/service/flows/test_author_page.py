@@ -20,7 +20,7 @@ def test_every_command_on_the_page_is_one_that_there_is(name: str, tmp_path: Pat
     program, *words = shlex.split(shown[name])
     assert program == "routeprint"
     command = typer.main.get_command(app)
-    while hasattr(command, "commands"):
-        command, words = command.commands[words[0]], words[1:]
+    while commands := getattr(command, "commands", None):
+        command, words = commands[words[0]], words[1:]
     context = command.make_context(name, words)
     assert str(tmp_path) in map(str, context.params.values())
