@@ -139,14 +139,14 @@ def find_findings(
         left = passages[place.passage_index].text[: place.start - len(head)]
         quoted = team_lines.find(left, wanted) if team_lines is not None else ()
         told.append((place, Finding(shift=shift, team_lines=quoted)))
-    return _choose(told, len(passages), per_passage)
+    return _with_base(routed, team_weights, passages, rows, _choose(told, len(passages), per_passage))
 
 
 def _choose(
     told: Sequence[tuple[Place, Finding]], n_passages: int, per_passage: int
-) -> list[tuple[Finding, ...]]:
+) -> list[list[tuple[Place, Finding]]]:
     """Findings by passage: those the team's own lines bear out first, then the weightiest; each once."""
-    found: list[list[Finding]] = [[] for _ in range(n_passages)]
+    found: list[list[tuple[Place, Finding]]] = [[] for _ in range(n_passages)]
     seen: set[tuple[str, str]] = set()
     for place, finding in sorted(told, key=lambda item: (not item[1].team_lines, -item[0].weight)):
         shift, mine = finding.shift, found[place.passage_index]
@@ -154,8 +154,31 @@ def _choose(
         if pair[0] == pair[1] or pair in seen or len(mine) >= per_passage:
             continue
         seen.add(pair)
-        mine.append(finding)
-    return [tuple(one) for one in found]
+        mine.append((place, finding))
+    return found
+
+
+def _with_base(
+    routed: RoutedModel, team_weights: RouteWeights, passages: Sequence[Passage],
+    rows: Sequence[TokenizedPassage], chosen: Sequence[Sequence[tuple[Place, Finding]]],
+) -> list[tuple[Finding, ...]]:  # fmt: skip
+    """The findings with the base's guesses as whole words, which only those that are told need."""
+    places = [place for one in chosen for place, _ in one]
+    prefixes = [rows[place.row].ids[: place.column] for place in places]
+    with routed.at(routed.zero_weights(), team_weights, 0.0):
+        words = complete_tokens(routed, prefixes, [[token for token, _ in place.base] for place in places])
+    told = iter(words)
+    return [
+        tuple(
+            _with_guesses(finding, passages[place.passage_index], place, next(told)) for place, finding in one
+        )
+        for one in chosen
+    ]
+
+
+def _with_guesses(finding: Finding, passage: Passage, place: Place, words: Sequence[str]) -> Finding:
+    guesses = _guesses(passage.text, place.start, words, place.base)
+    return finding.model_copy(update={"shift": finding.shift.model_copy(update={"base_expected": guesses})})
 
 
 def _one_a_line(passage: Passage, places: Sequence[Place], n: int) -> list[Place]:
@@ -174,20 +197,15 @@ def _tell(
     rows: Sequence[TokenizedPassage],
     places: Sequence[Place],
 ) -> list[tuple[Place, TokenShift, tuple[str, str]]]:
-    """(place, shift, (head, raw expected text after the head's start)) with whole words."""
-    zero = routed.zero_weights()
+    """(place, shift without the base's guesses, (head, raw expected text from its start)), as words."""
     prefixes = [rows[place.row].ids[: place.column] for place in places]
     tops = [[token for token, _ in place.team] for place in places]
-    with routed.at(zero, team_weights, 1.0):
+    with routed.at(routed.zero_weights(), team_weights, 1.0):
         team = complete_tokens(routed, prefixes, tops)
-    with routed.at(zero, team_weights, 0.0):
-        base = complete_tokens(routed, prefixes, [[place.base[0][0]] for place in places])
-    return [_shift(passages[place.passage_index], place, team[i], base[i]) for i, place in enumerate(places)]
+    return [_shift(passages[place.passage_index], place, team[i]) for i, place in enumerate(places)]
 
 
-def _shift(
-    passage: Passage, place: Place, team: Sequence[str], base: Sequence[str]
-) -> tuple[Place, TokenShift, tuple[str, str]]:
+def _shift(passage: Passage, place: Place, team: Sequence[str]) -> tuple[Place, TokenShift, tuple[str, str]]:
     text = passage.text
     here = text[place.start : place.start + 80]
     unit = _whole(text, place.start, here)
@@ -197,7 +215,7 @@ def _shift(
         line=line, column=max(0, column), text=visible(unit), probability=place.probability,
         base_probability=place.base_probability, log_ratio=place.log_ratio,
         expected=_guesses(text, place.start, team, place.team),
-        base_expected=_guesses(text, place.start, base, place.base),
+        base_expected=(),
     )  # fmt: skip
     head = word_head(text, place.start, team[0])
     return place, shift, (head, head + team[0])

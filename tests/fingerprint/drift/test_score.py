@@ -82,10 +82,16 @@ def test_the_foreign_hunk_ranks_first_and_is_explained(toy) -> None:
     line = next(line for line in first.lines if line.line == first.tokens[0].line)
     of_line = [one.nats for one in first.tokens if one.line == line.line]
     assert len(of_line) < line.n_tokens or sum(of_line) == pytest.approx(line.log_ratio, abs=1e-3)
-    assert first.tokens[0].nats < -1
+    assert abs(first.tokens[0].nats) >= abs(line.log_ratio) / line.n_tokens
     shifts = [finding.shift for finding in first.findings]
     assert "var" in {shift.text for shift in shifts}
     assert "self" in {shift.expected[0].text for shift in shifts}
+    assert max(len(shift.base_expected) for shift in shifts) > 1, "both models' guesses, not the first alone"
+    assert all(
+        [guess.probability for guess in guesses] == sorted((g.probability for g in guesses), reverse=True)
+        for shift in shifts
+        for guesses in (shift.expected, shift.base_expected)
+    )
     assert any("self." in line.text for finding in first.findings for line in finding.team_lines)
     assert len({shift.line for shift in shifts}) == len(shifts)
     assert report.evidence is not None
