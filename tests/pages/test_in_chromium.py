@@ -164,6 +164,9 @@ def test_a_page_prints_with_its_details_open(visit) -> None:
     started = time.monotonic()
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.locator("details:not([open])").count() == 0
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 29, 33)", "ink on paper"
+    page.emulate_media(media="screen", color_scheme="light")
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.locator("details:not([open])").count() > 0
     assert time.monotonic() - started < 30

@@ -146,6 +146,20 @@ def test_five_thousand_served_components_are_there_within_a_second(chromium: Any
     guest.close()
 
 
+def test_arrow_keys_turn_the_pages_of_components(chromium: Any, served) -> None:
+    site, rows = served
+    guest = Guest(chromium, site)
+    page = guest.go(f"/components/{rows.shop}/team?page=2")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**page=3")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**page=2")
+    page.focus("input[name=search]")
+    page.keyboard.press("ArrowRight")
+    assert "page=2" in page.url
+    guest.close()
+
+
 def test_a_job_moves_under_the_eyes_of_who_looks(chromium: Any, served) -> None:
     site, rows = served
     with site.database.writing() as session:

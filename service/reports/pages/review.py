@@ -148,9 +148,16 @@ def _numbers(evidence: Evidence, bands: tuple[ScoreBand, ...]) -> tuple[_Number,
     return tuple(rows)
 
 
+_PARTS = {
+    "routes": "how its tokens pass through the team’s model",
+    "n-grams": "how its characters follow each other",
+}
+
+
 def _part_note(part: ScorePart, evidence: Evidence) -> str:
-    share = f"{wording.percent(part.share)} of the whole"
-    return f"{share}; {evidence.combination}" if part.name == "routes" else share
+    """What a part reads, in words; how much of the whole it is; and the routes' rule, for experts."""
+    told = f"{_PARTS.get(part.name, part.name)}; {wording.percent(part.share)} of the whole"
+    return f"{told} (rule: {evidence.combination})" if part.name == "routes" else told
 
 
 def _controls(evidence: Evidence) -> tuple[tuple[str, str, str], ...]:

@@ -38,6 +38,14 @@
   window.addEventListener("resize", markScrollers);
   document.addEventListener("toggle", markScrollers, true);
 
+  // Left and right turn pages, as in other browsers of components.
+  document.addEventListener("keydown", function (event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) return;
+    var way = { ArrowRight: "next", ArrowLeft: "prev" }[event.key];
+    var link = way && document.querySelector(".pager a[rel=" + way + "]");
+    if (link) link.click();
+  });
+
   // j and k go from hunk to hunk, as in other review tools.
   var stops = Array.prototype.slice.call(document.querySelectorAll("[data-stop]"));
   document.querySelectorAll("[data-keys]").forEach(function (hint) { hint.hidden = !stops.length; });
