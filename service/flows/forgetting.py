@@ -103,7 +103,9 @@ def _delete_own(store: ArtifactStore, path: str, key: str, own: Sequence[str], p
         if store.find("profile", profile) is not None:
             doomed |= _theirs(read_json(store.require("profile", profile) / "profile.json"), key)
     if path:
-        doomed |= _take_readings(store.record(Path(path)), {d for kind, d in doomed if kind == "adapter"})
+        record = store.record(Path(path))
+        doomed |= _take_readings(record, {d for kind, d in doomed if kind == "adapter"})
+        doomed |= _of_no_profile(record)
     found = {item for item in doomed if store.find(*item) is not None}
     for kind, digest in found:
         store.remove(kind, digest)
@@ -152,6 +154,14 @@ def _take_readings(record: RepositoryRecord, adapters: set[str]) -> set[tuple[st
     for name in names:
         record.unpoint(name)
     return found | {run for kind, digest in found if kind == "edits" for run in _runs(record.store, digest)}
+
+
+def _of_no_profile(record: RepositoryRecord) -> set[tuple[str, str]]:
+    """Adapters that no profile lists, as of authors' halves, and what compares these: nobody's by name."""
+    listed = {(kind, digest) for kind, _, digest in (item.partition("/") for item in record.artifacts)}
+    profiles = {d for kind, d in listed if kind == "profile" and record.store.find(kind, d) is not None}
+    beside = {item for item in listed if item[0] in {"adapter", "halves"}}
+    return beside - _parts(record.store, profiles)
 
 
 def _runs(store: ArtifactStore, edits: str) -> set[tuple[str, str]]:

@@ -235,6 +235,23 @@ def test_consent_is_recorded_and_its_withdrawal_ends_the_signature(asking: Enque
         assert versions.current_version(session, number, "author:human:ann") is None
 
 
+def test_forgetting_deletes_adapters_that_no_profile_lists(asking: Enqueuer, settings: Settings) -> None:
+    store, shop = ArtifactStore(settings.home), settings.home / "shop"
+    facts = {"signature": "s", "adapters": {"team": "t"}, "author_signatures": {}}
+    store.put("profile", "p1", lambda place: write_json(place / "profile.json", facts))
+    for kind, digest in (("adapter", "t"), ("adapter", "half"), ("halves", "h"), ("sae", "d")):
+        store.put(kind, digest, lambda place: write_json(place / "x.json", 1))
+        store.record(shop).use(kind, digest)
+    store.record(shop).use("profile", "p1")
+    with asking.database.writing() as session:
+        number = number_of(keep_repository(session, "shop/till", path=str(shop)))
+        keep_author(session, number, "human:ann", name="Ann", kind="human", tier="B")
+    assert forget_person(asking, settings, number, "human:ann", by="lead") == 2
+    found = {kind for kind in ("adapter/t", "adapter/half", "halves/h", "sae/d")
+             if store.find(*kind.split("/")) is not None}  # fmt: skip
+    assert found == {"adapter/t", "sae/d"}
+
+
 def test_forgetting_leaves_no_name_and_no_artifact(asking: Enqueuer, settings: Settings) -> None:
     store = ArtifactStore(settings.home)
     facts = {

@@ -110,6 +110,17 @@ SMALL = EvaluationConfig(
 )
 
 
+def _foreign_code_is_told_apart(found: Evaluation) -> None:
+    detectors = {(row.system, row.against, row.unit): row for row in found.detection}
+    for unit in ("commit", "hunk"):
+        assert detectors["n-grams, nearest five (B5)", "others.git", unit].auroc.value == 1
+        assert detectors["drift, routes and n-grams fused", "others.git", unit].auroc.value == 1
+        assert (
+            detectors["drift of the routes alone, by the rule chosen on dev", "others.git", unit].n_strangers
+            == 16
+        )
+
+
 def test_evaluation_end_to_end_and_again(
     repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path
 ) -> None:
@@ -148,14 +159,7 @@ def test_evaluation_end_to_end_and_again(
     assert {view for _, view in anchors} == {"raw", "masked", "without comments"}
     assert len(anchors) == 7
     assert anchors["S3 time", "raw"].auroc.value == 1
-    detectors = {(row.system, row.against, row.unit): row for row in found.detection}
-    for unit in ("commit", "hunk"):
-        assert detectors["n-grams, nearest five (B5)", "others.git", unit].auroc.value == 1
-        assert detectors["drift, routes and n-grams fused", "others.git", unit].auroc.value == 1
-        assert (
-            detectors["drift of the routes alone, by the rule chosen on dev", "others.git", unit].n_strangers
-            == 16
-        )
+    _foreign_code_is_told_apart(found)
     assert [row.level for row in found.flagged] == [0.05, 0.1] * (len(found.flagged) // 2)
     assert found.flagged[0].n > 0
     assert found.drift["largest_gap_over_bound"] is not None
