@@ -13,10 +13,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from sklearn.preprocessing import normalize
 
 from fingerprint.adapters.population import shuffle_authors
 from fingerprint.evaluation.attribution import scan_samples, token_log_probs
 from fingerprint.evaluation.baselines import ngram_profiles
+from fingerprint.evaluation.fisher import fit_fisher_space
 from fingerprint.evaluation.hidden import pool_hidden_states
 from fingerprint.evaluation.protocol import Sample, cap_newest, cap_spread, samples_of
 from fingerprint.evaluation.replication import half_similarity, icc1, identify_halves
@@ -30,6 +32,7 @@ WEIGHTS = "adapter weights"
 ROUTES = "routes, by site on common texts"
 LOSSES = "losses of common texts"
 NGRAMS = "control: n-grams of the half's text"
+FISHER = "routes at the base, Fisher scores of the half's text"
 HIDDEN = "control: base's states on the half's text"
 
 
@@ -56,7 +59,7 @@ def _identify(setup: Setup, labels: str, code: Corpus) -> list[ReplicationRow]:
     if len(authors) < 2:
         setup.notes.append(f"halves, {labels}: fewer than two authors have enough code for two adapters")
         return []
-    readings = _readings(setup, labels, trained, authors) | _controls(setup, labels, halves, authors)
+    readings = _readings(setup, labels, trained, authors) | _of_text(setup, labels, halves, authors)
     rows = []
     for name, (first, second) in readings.items():
         found = identify_halves(half_similarity(first, second))
@@ -127,8 +130,8 @@ def _readings(
     return {name: (values[:k], values[k:]) for name, values in named.items()}
 
 
-def _controls(setup: Setup, labels: str, halves: Sequence[Corpus], authors: Sequence[str]) -> dict[str, Pair]:
-    """The halves' own text, without any adapter."""
+def _of_text(setup: Setup, labels: str, halves: Sequence[Corpus], authors: Sequence[str]) -> dict[str, Pair]:
+    """The halves' own text, without any adapter: the base's routes, n-grams and the base's states."""
     config, k = setup.config, len(authors)
     own: list[list[Sample]] = [
         cap_newest(samples_of(half.where_author(author)), config.probe_samples)
@@ -138,13 +141,23 @@ def _controls(setup: Setup, labels: str, halves: Sequence[Corpus], authors: Sequ
     grams = ngram_profiles([[sample.text for sample in samples] for samples in own])
     owner = np.repeat(np.arange(len(own)), [len(samples) for samples in own])
     read = tokenize(setup, [sample for samples in own for sample in samples])
-    step = f"halves, {labels}: hidden states of the base"
-    states = setup.arrays(
-        step,
-        lambda: {"states": pool_hidden_states(setup.bench.routed, read)},
-        adapters=(), halves=[half.digest for half in halves], authors=list(authors),
-    )["states"]  # fmt: skip
-    flat = states.reshape(len(states), -1)
-    scaled = (flat - flat.mean(axis=0)) / (flat.std(axis=0) + 1e-6)
-    hidden = np.stack([scaled[owner == i].mean(axis=0) for i in range(len(own))])
-    return {NGRAMS: (grams[:k], grams[k:]), HIDDEN: (hidden[:k], hidden[k:])}
+    step = f"halves, {labels}: the base on their text"
+
+    def compute() -> Mapping[str, np.ndarray]:
+        routed = setup.bench.routed
+        states = pool_hidden_states(routed, read)
+        return {
+            "states": states.reshape(len(states), -1), "routes": fit_fisher_space(routed, read).place(read)
+        }  # fmt: skip
+
+    found = setup.arrays(
+        step, compute, adapters=(), halves=[half.digest for half in halves], authors=list(authors)
+    )
+    states = found["states"]
+    scaled = (states - states.mean(axis=0)) / (states.std(axis=0) + 1e-6)
+    placed = normalize(found["routes"].astype(np.float32) - found["routes"].mean(axis=0, dtype=np.float32))
+    means = {
+        name: np.stack([values[owner == i].mean(axis=0) for i in range(len(own))])
+        for name, values in {FISHER: placed, HIDDEN: scaled}.items()
+    }
+    return {name: (values[:k], values[k:]) for name, values in (means | {NGRAMS: grams}).items()}

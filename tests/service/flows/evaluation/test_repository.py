@@ -151,7 +151,7 @@ def test_evaluation_end_to_end_and_again(
     }  # fmt: skip
     assert len(found.null_attribution) == 8
     halves = {(row.reading, row.labels): row for row in found.replication}
-    assert len(halves) == 10
+    assert len(halves) == 12
     assert halves["control: n-grams of the half's text", "true"].top1 == 1
     # a random base's routes say little, and what they say differs between processors
     assert -1 <= (halves["routes, by site on common texts", "true"].icc or -2) <= 1
