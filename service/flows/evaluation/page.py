@@ -7,6 +7,7 @@ replace the same repository's. Nobody's name is kept.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from fingerprint.evaluation.results import Evaluation, Figure
 
 FOLDER = Path(__file__).parents[3] / "fingerprint" / "evaluation"
 SHOWN_DETECTORS = (DRIFT, LAMBDA, NEIGHBOURS, "perplexity of the base (control)", SIZE)
-_PERSON = re.compile(r"human:[\w.@+-]+")
+_PERSON = r"human:[\w.@+-]+"
 
 
 def keep(paths: Sequence[Path], folder: Path) -> None:
@@ -25,7 +26,7 @@ def keep(paths: Sequence[Path], folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for path in paths:
         found = Evaluation.model_validate_json(_nameless(path.read_text(encoding="utf-8")))
-        (folder / f"{found.repository}.json").write_text(found.model_dump_json() + "\n", encoding="utf-8")
+        (folder / f"{_slug(found)}.json").write_text(found.model_dump_json() + "\n", encoding="utf-8")
 
 
 def read_results(folder: Path) -> list[Evaluation]:
@@ -36,9 +37,16 @@ def read_results(folder: Path) -> list[Evaluation]:
     ]
 
 
+def _slug(one: Evaluation) -> str:
+    return one.repository.replace(", ", "-")
+
+
 def _nameless(text: str) -> str:
     numbers: dict[str, str] = {}
-    return _PERSON.sub(lambda found: numbers.setdefault(found[0], f"human:author {len(numbers) + 1}"), text)
+    # names of people in a manifest hold spaces
+    known = sorted((row["author"] for row in json.loads(text)["authors"]), key=len, reverse=True)
+    people = re.compile("|".join([*map(re.escape, known), _PERSON]))
+    return people.sub(lambda found: numbers.setdefault(found[0], f"human:author {len(numbers) + 1}"), text)
 
 
 _TEXT = ("n-grams", "layout", "author trigrams", "compression", "stack of", "B1-B4")
@@ -77,6 +85,7 @@ def render(found: Sequence[Evaluation]) -> str:
 def figures(found: Sequence[Evaluation]) -> Iterator[tuple[str, str]]:
     """(file name, SVG) of every repository: who wrote it, and is it the team's."""
     for one in found:
+        slug = _slug(one)
         for rows, kind, title in (
             (one.attribution, "early", "read: the train slice"),
             (one.refitted, "late", "read: all before the cut"),
@@ -85,13 +94,13 @@ def figures(found: Sequence[Evaluation]) -> Iterator[tuple[str, str]]:
             if lines:
                 lines.sort(key=lambda row: -(row.figure.value or 0))
                 name = f"{one.repository}: who wrote a later hunk, AUROC ({title})"
-                yield f"attribution-{one.repository}-{kind}.svg", forest_svg(name, lines)
+                yield f"attribution-{slug}-{kind}.svg", forest_svg(name, lines)
         against = [r for r in one.detection if r.against == one.foreign and r.unit == "commit"]
         if against:
             lines = [Row(r.system, kind_of(r.system), r.auroc) for r in against]
             lines.sort(key=lambda row: -(row.figure.value or 0))
             name = f"{one.repository}: {one.foreign}'s commits against its own later ones, AUROC"
-            yield f"detection-{one.repository}.svg", forest_svg(name, lines)
+            yield f"detection-{slug}.svg", forest_svg(name, lines)
 
 
 _Rows = Callable[[Evaluation], Iterator[tuple[str, str]]]
@@ -114,7 +123,7 @@ def _images(found: Sequence[Evaluation], start: str) -> str:
 
 def _facts(one: Evaluation) -> Iterator[tuple[str, str]]:
     history, losses = one.history, one.losses
-    yield "foreign code", str(one.foreign)
+    yield "foreign code", one.foreign or "-"
     yield "authors", str(len(losses.columns) if losses else 0)
     yield "scored tokens an author", f"{history['budget_tokens']:,}"
     before = sum(int(history[f"{part}_commits"] or 0) for part in ("train", "dev", "calibration"))

@@ -48,6 +48,17 @@ def result(tmp_path: Path) -> Path:
     return path
 
 
+def test_people_of_a_manifest_are_not_named_either(result: Path) -> None:
+    text = result.read_text().replace(NAME, "human:Jane von Doe").replace('"one"', '"people, rust"')
+    result.write_text(text)
+    keep([result], result.parent / "kept")
+    kept = (result.parent / "kept" / "people-rust.json").read_text()
+    assert "Jane" not in kept and "Doe" not in kept and "human:author 1" in kept
+    found = read_results(result.parent / "kept")
+    page = render(found)
+    assert all(" " not in name and f"(figures/{name})" in page for name, _ in figures(found))
+
+
 def test_the_page_holds_every_figure_and_nobodys_name(result: Path) -> None:
     keep([result], result.parent / "kept")
     assert "jane" not in (result.parent / "kept" / "one.json").read_text()
