@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -108,11 +108,11 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
         placed = place_texts(setup, read)
         scores[FISHER] = _by_routes(placed, material.train)
     scores |= _stacks(setup, scores)
-    again = {} if "refits" in setup.config.skip else _refitted(setup, before, read["test"], placed, scores)
+    again = _refitted(setup, before, read["test"], placed, scores)
     with setup.clock.phase("intervals"):
         test, refitted = ({name: values for name, (_, values) in part.items()} for part in (scores, again))
         both = test | {name + REFITTED: values for name, values in refitted.items()}
-        pairs = (*_CONTRASTS, *_REFIT_CONTRASTS) if refitted else _CONTRASTS
+        pairs = [pair for pair in (*_CONTRASTS, *_REFIT_CONTRASTS) if both.keys() >= set(pair)]
         contrasts = [row for pair in pairs for row in closed.contrast(both, *pair)]
         evidence = [row for name in _AS_EVIDENCE for row in _evidence(name, past, closed, scores[name])]
         nulls = _null_rows(setup, after.nulls, sum_sites(after.sites), test[ALM], closed)
@@ -139,10 +139,15 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
 def _refitted(
     setup: Setup, past: _Measured, test: SampleRows, placed: PlacedTexts, scores: Mapping[str, Scores]
 ) -> dict[str, Scores]:
-    """Every system again once adapters, n-grams and the kernel have read everything before the cut."""
-    with setup.clock.phase("refitting"):
-        late = refit(setup)
-    found = _combine(setup, past, *_measure(late, {"test": test}))
+    """Every system again once it has read everything before the cut; adapters only unless that is skipped."""
+    if "refits" in setup.config.skip:
+        late = replace(setup, material=replace(setup.material, train=setup.material.before))
+        with setup.clock.phase("text baselines"):
+            found = _of_text(setup, past.text, text_scores(late, ("test",))["test"])
+    else:
+        with setup.clock.phase("refitting"):
+            late = refit(setup)
+        found = _combine(setup, past, *_measure(late, {"test": test}))
     with setup.clock.phase("Fisher kernel"):
         found[FISHER] = (scores[FISHER][0], placed.score("test", late.material.train))
     return found | _stacks(setup, {B8: scores[B8]} | found)
@@ -154,8 +159,15 @@ def _by_routes(placed: PlacedTexts, train: Sequence[Sample]) -> Scores:
 
 def _null_kernels(placed: PlacedTexts, closed: ClosedSet) -> Iterator[SystemRow]:
     """Classifiers of authors shuffled over commits within quarters: what is time and topic, not author."""
+    train = placed.setup.material.train
     for number in range(placed.setup.config.n_null_sets):
-        scores = placed.score("test", placed.setup.material.train, shuffled=number)
+        labels = placed.shuffled(train, number)
+        if labels is None:
+            placed.setup.notes.append(
+                "the Fisher kernel has no null: shuffled within quarters, commits stay with their authors"
+            )
+            return
+        scores = placed.score("test", train, labels)
         yield from closed.judge(f"shuffled authors, set {number}: Fisher kernel", scores)
 
 
@@ -193,18 +205,27 @@ def _measure(setup: Setup, read: Mapping[str, SampleRows]) -> list[_Measured]:
 def _combine(setup: Setup, past: _Measured, test: _Measured) -> dict[str, Scores]:
     """Every system but the base's own; what is fitted is fitted on the past slice alone."""
     before, after = remove_bias(past.sites, past.sites), remove_bias(test.sites, past.sites)
-    text = {name: (past.text[name], test.text[name]) for name in TEXT_SYSTEMS}
-    by_system = (_side_by_side(past.text), _side_by_side(test.text))
     return {
-        **text,
-        B6: stack_systems(setup, text),
-        TEXT_LOGISTIC: _fitted(setup, fit_author_logistic, by_system),
+        **_of_text(setup, past.text, test.text),
         ALM: (past.perplexity, test.perplexity),
         BY_CELL: _fitted(setup, fit_site_weights, (past.kinds, test.kinds)),
         SCAN: (sum_sites(past.sites), sum_sites(test.sites)),
         SCAN_UNBIASED: (sum_sites(before), sum_sites(after)),
         SITES: _fitted(setup, fit_site_weights, (before, after)),
         LOGISTIC: _fitted(setup, fit_author_logistic, (past.sites, test.sites)),
+    }
+
+
+def _of_text(
+    setup: Setup, past: Mapping[str, np.ndarray], test: Mapping[str, np.ndarray]
+) -> dict[str, Scores]:
+    """B1-B4, their stack, and the author-wise logistic over them."""
+    text = {name: (past[name], test[name]) for name in TEXT_SYSTEMS}
+    by_system = (_side_by_side(past), _side_by_side(test))
+    return {
+        **text,
+        B6: stack_systems(setup, text),
+        TEXT_LOGISTIC: _fitted(setup, fit_author_logistic, by_system),
     }
 
 
@@ -223,6 +244,7 @@ def _stacks(setup: Setup, scores: Mapping[str, Scores]) -> dict[str, Scores]:
     return {
         name: stack_systems(setup, {part: scores[part] for part in systems})
         for name, systems in parts.items()
+        if scores.keys() >= set(systems)
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fingerprint.adapters.population import shuffle_authors
+from fingerprint.adapters.population import MOST_OWN, shuffle_authors
 from fingerprint.evaluation.attribution import SampleRows
 from fingerprint.evaluation.fisher import fit_fisher_classifier, fit_fisher_space
 from fingerprint.evaluation.protocol import Sample, cap_newest, cap_spread
@@ -32,21 +32,27 @@ class PlacedTexts:
     values: np.ndarray
     judged: Mapping[str, np.ndarray]
 
-    def score(self, part: str, train: Sequence[Sample], shuffled: int | None = None) -> np.ndarray:
+    def score(self, part: str, train: Sequence[Sample], labels: np.ndarray | None = None) -> np.ndarray:
         """Scores [n, K] of one part's texts by a classifier of the newest of ``train``.
 
         Args:
-            shuffled: seed by which the authors of ``train`` are shuffled over commits, for a null.
+            labels: author columns of these newest instead of their own (``shuffled``).
         """
-        material = self.setup.material
         chosen = _newest(self.setup, train)
         rows = [self.known[_key(sample)] for sample in chosen]
-        labels = material.labels(chosen)
-        if shuffled is not None:
-            dealt = shuffle_authors([sample.passages[0] for sample in chosen], shuffled)
-            labels = np.array([material.authors.index(passage.author) for passage in dealt])
-        model = fit_fisher_classifier(self.values[rows], labels, len(material.authors))
+        labels = self.setup.material.labels(chosen) if labels is None else labels
+        model = fit_fisher_classifier(self.values[rows], labels, len(self.setup.material.authors))
         return model.score(self.judged[part])
+
+    def shuffled(self, train: Sequence[Sample], seed: int) -> np.ndarray | None:
+        """Author columns of the newest of ``train``, shuffled over commits within calendar quarters.
+
+        None where that changes next to nothing, because authors wrote at different times: no null.
+        """
+        chosen, authors = _newest(self.setup, train), self.setup.material.authors
+        dealt = shuffle_authors([sample.passages[0] for sample in chosen], seed)
+        labels = np.array([authors.index(passage.author) for passage in dealt])
+        return None if np.mean(labels == self.setup.material.labels(chosen)) > MOST_OWN else labels
 
 
 def place_texts(setup: Setup, read: Mapping[str, SampleRows]) -> PlacedTexts:
