@@ -84,17 +84,19 @@ class VpdSource:
     """Components of a decomposition; strength is the gate, and a component fires where it is above .1.
 
     Attributes:
-        target: what was decomposed: weights, or the edit of a state. found: the decomposition.
+        target: what was decomposed: weights, or the edit of a state. found: the decomposition. state: name
+            of the state in which the model is run, which the caller holds, for the key.
     """
 
     target: TokenTarget
     found: Decomposition
+    state: str = "base"
 
     @property
     def key(self) -> str:
-        """Digest of what was decomposed, the dials, and what training made of them."""
+        """Digest of what was decomposed, the dials, what training made of them, and the state."""
         final = float(np.sum(self.found.losses))
-        return digest_of([digest_target(self.target), self.found.config.digest, final])
+        return digest_of([digest_target(self.target), self.found.config.digest, final, self.state])
 
     @property
     def groups(self) -> tuple[tuple[str, int], ...]:

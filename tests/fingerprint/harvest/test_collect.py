@@ -16,9 +16,10 @@ from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.provenance import Provenance
 from fingerprint.sae.artifact import Sae, SaeFacts
 from fingerprint.sae.autoencoder import TopKAutoencoder
+from fingerprint.vpd.alive_set import SharedDictionary
 from fingerprint.vpd.config import VpdConfig
-from fingerprint.vpd.language import decompose_edit
-from fingerprint.vpd.targets import edit_target
+from fingerprint.vpd.language import decompose_edit, decompose_weights
+from fingerprint.vpd.targets import edit_target, weights_target
 from tests.fingerprint.sae.planted import code_of
 
 TEXT = code_of("config", 30)
@@ -98,6 +99,35 @@ def test_components_of_an_edit(tiny_base, tmp_path):
     open_one = found.components(1, 2)[0]
     assert (open_one.group, open_one.mean_strength) == (sites[0], 0.75)
     assert open_one.inputs == ()  # what fires always has no PMI with anything
+
+
+def test_one_dictionary_of_the_weights_in_two_states(tiny_base, tmp_path):
+    """A decomposition of the base, read as the base and as an adapted model fire it: same gates, other inputs."""
+    routed = RoutedModel(tiny_base, random_routes(tiny_base, 2, 0))
+    brief = {"steps": 1, "gate_width": 8, "rows": 2, "row_tokens": 12, "evaluate_every": 3, "pgd_steps": (0,)}
+    config = VpdConfig.tiny().model_copy(update=brief)
+    sites = routed.sites[-2:]
+    found = decompose_weights(tiny_base, sites, [(1.0, TEXT[:3])], TEXT[3:5], config)
+    with torch.no_grad():
+        found.gates.write.bias.fill_(0.1)  # else all are open from the start
+        found.gates.write.weight.mul_(20)
+    dictionary = SharedDictionary.of(routed, found)
+    zero = routed.zero_weights()
+    other = {site: torch.full_like(b, 0.3) for site, b in zero.items()}
+    harvests = []
+    for name, state in (("base", zero), ("adapted", other)):
+        source = VpdSource(dictionary.target, dictionary.found, name)
+        with routed.at(state, state, 0.0):
+            harvests.append(harvest(source, tiny_base, TEXT, tmp_path / name, CONFIG))
+    plain = VpdSource(weights_target(tiny_base, sites), found)
+    alone = harvest(plain, tiny_base, TEXT, tmp_path / "alone", CONFIG)
+    base, adapted = harvests
+    assert base.densities().tolist() == alone.densities().tolist()
+    assert base.densities().tolist() != adapted.densities().tolist()
+    assert base.facts["key"] != adapted.facts["key"]
+    assert [tuple(group) for group in base.facts["groups"]] == list(
+        zip(sites, found.components.counts, strict=True)
+    )
 
 
 def test_no_text_is_refused(tiny_base, sae, tmp_path):
