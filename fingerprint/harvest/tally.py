@@ -19,6 +19,8 @@ from fingerprint.harvest.sample import lowest, name_window, priorities, windows_
 
 STRENGTH_UNIT = 2**20
 """Strengths are summed in millionths, so that sums are exact."""
+DENSE = 0.02
+"""Share of components firing on a token from which pairs are counted with dense matrices."""
 
 
 @runtime_checkable
@@ -138,7 +140,7 @@ class Tally:
         np.add.at(self.strength, component, strength)
         ones = np.ones(len(token), np.int64)
         fires = sparse.csr_array((ones, (token, component)), shape=(n, c))
-        self.pairs = self.pairs + fires.T @ fires
+        self.pairs = self.pairs + together(fires, c)
         self.inputs = self.inputs + fires.T @ _one_hot(places.ids, v)
         self.outputs = self.outputs + fires.T @ _one_hot(places.following, v)
 
@@ -199,6 +201,18 @@ class _Places:
         number[row, column] = np.arange(len(row))
         names = np.array([name_window(window.ids) for window in windows], np.uint64)
         return cls(row, column, ids[row, column], ids[row, column + 1], names[row], ids, number)
+
+
+def together(fires: sparse.csr_array, n_components: int) -> sparse.csr_array:
+    """[component, component] tokens on which both fire, of [token, component].
+
+    A sparse product costs the square of what fires on a token: many times a dense one where much does.
+    """
+    n_cells = (len(fires.indptr) - 1) * n_components
+    if fires.nnz <= DENSE * n_cells:
+        return (fires.T @ fires).tocsr()
+    dense = fires.toarray().astype(np.float32)  # exact: a batch has fewer than 2^24 tokens
+    return sparse.csr_array((dense.T @ dense).astype(np.int64))
 
 
 def _one_hot(ids: Int[np.ndarray, " n"], n_vocabulary: int) -> sparse.csr_array:

@@ -102,7 +102,7 @@ def test_components_of_an_edit(tiny_base, tmp_path):
 
 
 def test_one_dictionary_of_the_weights_in_two_states(tiny_base, tmp_path):
-    """A decomposition of the base, read as the base and as an adapted model fire it: same gates, other inputs."""
+    """A decomposition of the base, read as base and adapted model fire it: same gates, other inputs."""
     routed = RoutedModel(tiny_base, random_routes(tiny_base, 2, 0))
     brief = {"steps": 1, "gate_width": 8, "rows": 2, "row_tokens": 12, "evaluate_every": 3, "pgd_steps": (0,)}
     config = VpdConfig.tiny().model_copy(update=brief)

@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import sparse, stats
 
 from fingerprint.harvest.summary import background_tables, component_tables, pmi
+from fingerprint.harvest.tally import together
 from tests.fingerprint.harvest.conftest import (
     ALWAYS,
     BEFORE_FIVE,
@@ -33,6 +34,15 @@ def test_counts_of_a_hand_made_corpus(corpus):
     assert tally.outputs.toarray()[BEFORE_FIVE].tolist() == [0, 0, 0, 0, 0, 3, 0, 0]
     assert tally.pairs.toarray()[ON_THREE].tolist() == [0, 5, 1, 5, 0]
     assert tally.strength[ON_THREE] == 5 * 2**19
+
+
+@pytest.mark.parametrize("share", [0.01, 0.6])
+def test_pairs_are_counted_alike_whether_little_fires_or_much(share):
+    fires = np.random.default_rng(0).random((50, 40)) < share
+    expected = [[int((fires[:, a] & fires[:, b]).sum()) for b in range(40)] for a in range(40)]
+    found = together(sparse.csr_array(fires.astype(np.int64)), 40)
+    assert found.toarray().tolist() == expected
+    assert found.dtype == np.int64
 
 
 def test_pmi_and_its_order(corpus):
