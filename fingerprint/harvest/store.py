@@ -236,7 +236,7 @@ class Harvest:
             ) from error
 
     def _component(self, number: int, row: int, tables: dict[str, np.ndarray]) -> Component:
-        group, index = self._group_of(number)
+        group, index = self.place_of(number)
         n, at_first = int(tables["firings"][row]), int(tables["at_first"][row])
         counts = self._totals
         return Component(
@@ -255,7 +255,12 @@ class Harvest:
             ),
         )  # fmt: skip
 
-    def _group_of(self, number: int) -> tuple[str, int]:
+    def place_of(self, number: int) -> tuple[str, int]:
+        """(group, number within it) of a component.
+
+        Raises:
+            HarvestError: no such component.
+        """
         for name, size in self.facts["groups"]:
             if number < size:
                 return name, number

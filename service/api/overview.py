@@ -11,7 +11,7 @@ from service.api.answers import JobAnswer
 from service.artifacts import ArtifactStore
 from service.db.states import JobStatus, ReviewStatus
 from service.db.tables import Job, Repository, Review, Team
-from service.flows.kept_pages import whose
+from service.flows.kept_pages import CardKind, whose
 from service.reports import wording
 from service.reports.pages.service import Entry, RepositoryEntry
 
@@ -35,9 +35,11 @@ def entry_of_repository(row: Repository, teams: Sequence[Team], store: ArtifactS
             if team.repository_id == row.id and team.name in pages
         ]
         links += [("attribution graph", f"/graphs/{number}")] if "team" in whose(record, "graph") else []
+        kinds: tuple[tuple[CardKind, str], ...] = (("components", "latents"), ("decomposition", "components"))
         links += [
-            (f"components of the {state}", f"/components/{number}/{state}")
-            for state in whose(record, "components")
+            (f"{what} of the {state}", f"/{kind}/{number}/{state}")
+            for kind, what in kinds
+            for state in whose(record, kind)
             if state in {"base", "team"}
         ]
     return RepositoryEntry(row.full_name, row.stage.value, tuple(links))

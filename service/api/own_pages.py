@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from service.api.access import parts_of
 from service.api.answers import AuthorReport as KeptRows
 from service.api.browser import FORM, OWN_VISITS, Visitor, check_form
-from service.api.pages import Number, Words, find_record, show_components, show_graph
+from service.api.pages import CARDS, WANTED, Number, find_record, show_components, show_graph
 from service.api.paging import Id
 from service.api.resources import note_people, read_report
 from service.api.served import HEADERS, show
@@ -19,7 +19,6 @@ from service.artifacts import RepositoryRecord
 from service.db.queries.visibility import list_authors
 from service.db.states import Role
 from service.flows import kept_pages
-from service.reports.pages.components import Order, State, Wanted
 from service.reports.pages.service import Account, authors_page, message_page, own_page
 
 router = APIRouter(prefix="/authors", include_in_schema=False)
@@ -83,25 +82,24 @@ def graph(request: Request, visitor: OWN_VISITS, id: Id, prompt: Number = 1) -> 
     """What raises a token in the base and in this author's model."""
     kept, record = _with_record(request, visitor, id)
     return show_graph(
-        record, kept.author.key, kept.author.repository, f"/authors/{id}/graph", prompt, visitor
-    )
+        record, kept.author.key, kept.author.repository, f"/authors/{id}/graph", prompt, visitor,
+        {"lora": (kept.author.key, f"/authors/{id}/decomposition")},
+    )  # fmt: skip
 
 
 @router.get("/{id}/components")
-def components(
-    request: Request,
-    visitor: OWN_VISITS,
-    id: Id,  # noqa: A002 - the path's own name
-    search: Words = "",
-    group: Words = "",
-    state: State = "",
-    order: Order = "number",
-    page: Number = 1,
-) -> Response:
-    """What the parts of a dictionary fire on as this author's model fires them."""
+def components(request: Request, visitor: OWN_VISITS, wanted: WANTED, id: Id) -> Response:  # noqa: A002 - the path's own name
+    """What the latents of a dictionary fire on as this author's model fires them."""
     kept, record = _with_record(request, visitor, id)
-    wanted = Wanted(search, group, state, order, page)
     return show_components(record, kept.author.key, f"/authors/{id}/components", wanted, visitor)
+
+
+@router.get("/{id}/decomposition")
+def decomposition(request: Request, visitor: OWN_VISITS, wanted: WANTED, id: Id) -> Response:  # noqa: A002 - the path's own name
+    """What the components of the base's matrices fire on as this author's model fires them."""
+    kept, record = _with_record(request, visitor, id)
+    address = f"/authors/{id}/decomposition"
+    return show_components(record, kept.author.key, address, wanted, visitor, kind="decomposition")
 
 
 def _with_record(request: Request, visitor: Visitor, author_id: int) -> tuple[KeptRows, RepositoryRecord]:
@@ -122,7 +120,8 @@ def _record_of(request: Request, kept: KeptRows) -> RepositoryRecord | None:
 def _links(record: RepositoryRecord, kept: KeptRows) -> tuple[tuple[str, str], ...]:
     key, here = kept.author.key, f"/authors/{kept.author.id}"
     found = [("Attribution graph", f"{here}/graph")] if key in kept_pages.whose(record, "graph") else []
-    found += [("Components", f"{here}/components")] if key in kept_pages.whose(record, "components") else []
+    for kind, what in CARDS.items():
+        found += [(what.capitalize(), f"{here}/{kind}")] if key in kept_pages.whose(record, kind) else []
     return tuple(found)
 
 

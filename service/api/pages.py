@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from service.api.access import parts_of
@@ -53,6 +53,19 @@ ON_THE_FIRST_PAGE = 20
 _MANY = 500
 Number = Annotated[int, Query(ge=1, le=1_000_000)]
 Words = Annotated[str, Query(max_length=200)]
+SHARED_STATES = ("base", "team")
+CARDS: dict[kept_pages.CardKind, str] = {"components": "latents", "decomposition": "components"}
+"""What pages call the parts of the two dictionaries."""
+
+
+def _wanted(
+    search: Words = "", group: Words = "", state: State = "", order: Order = "number", page: Number = 1,
+    card: Words = "",
+) -> Wanted:  # fmt: skip
+    return Wanted(search, group, state, order, page, card)
+
+
+WANTED = Annotated[Wanted, Depends(_wanted)]
 
 
 def store_of(request: Request) -> ArtifactStore:
@@ -172,29 +185,48 @@ def team(request: Request, visitor: MEMBER_VISITS, repository: int, name: str = 
 def graph(request: Request, visitor: MEMBER_VISITS, repository: int, prompt: Number = 1) -> Response:
     """What raises a token in the base and in the team's model."""
     row, record = find_record(request, repository)
-    return show_graph(record, "team", row.full_name, f"/graphs/{repository}", prompt, visitor)
+    cards = {"base": ("base", f"/decomposition/{repository}/base"),
+             "lora": ("team", f"/decomposition/{repository}/team")}  # fmt: skip
+    return show_graph(record, "team", row.full_name, f"/graphs/{repository}", prompt, visitor, cards)
 
 
 @router.get("/components/{repository}/{who}")
 def components(
-    request: Request,
-    visitor: MEMBER_VISITS,
-    repository: int,
-    who: str,
-    search: Words = "",
-    group: Words = "",
-    state: State = "",
-    order: Order = "number",
-    page: Number = 1,
+    request: Request, visitor: MEMBER_VISITS, wanted: WANTED, repository: int, who: str
 ) -> Response:
-    """What the parts of a dictionary fire on, a page of them."""
-    if who not in {"base", "team"}:
+    """What the latents of a dictionary fire on, a page of them."""
+    return _shared_components(request, visitor, wanted, (repository, who), "components")
+
+
+@router.get("/decomposition/{repository}/{who}")
+def decomposition(
+    request: Request, visitor: MEMBER_VISITS, wanted: WANTED, repository: int, who: str
+) -> Response:
+    """What the components of the base's matrices fire on, a page of them."""
+    return _shared_components(request, visitor, wanted, (repository, who), "decomposition")
+
+
+def _shared_components(
+    request: Request, visitor: Visitor, wanted: Wanted, asked: tuple[int, str], kind: kept_pages.CardKind
+) -> Response:
+    repository, who = asked
+    if who not in SHARED_STATES:
         raise HTTPException(404, "there are the components of the base and of the team")
-    wanted = Wanted(search, group, state, order, page)
     _, record = find_record(request, repository)
-    kept = kept_pages.whose(record, "components")
-    models = [(f"the {one}", f"/components/{repository}/{one}") for one in ("base", "team") if one in kept]
-    return show_components(record, who, f"/components/{repository}/{who}", wanted, visitor, models)
+    models = [(f"the {one}", address) for one, address in cards_kept(record, kind, f"/{kind}/{repository}")]
+    other: kept_pages.CardKind = "decomposition" if kind == "components" else "components"
+    elsewhere = [
+        (f"{CARDS[other]} of the {one}", address)
+        for one, address in cards_kept(record, other, f"/{other}/{repository}")
+    ]
+    address = f"/{kind}/{repository}/{who}"
+    return show_components(record, who, address, wanted, visitor, (models, elsewhere), kind)
+
+
+def cards_kept(record: RepositoryRecord, kind: kept_pages.CardKind, start: str) -> list[tuple[str, str]]:
+    """(state, address) of every shared state with a browser."""
+    kept = kept_pages.whose(record, kind)
+    return [(one, f"{start}/{one}") for one in SHARED_STATES if one in kept]
 
 
 def find_record(request: Request, repository: int) -> tuple[Repository, RepositoryRecord]:
@@ -212,25 +244,48 @@ def find_record(request: Request, repository: int) -> tuple[Repository, Reposito
 
 
 def show_graph(
-    record: RepositoryRecord, who: str, repository: str, address: str, prompt: int, visitor: Visitor
-) -> Response:
-    """One prompt's graph of a state."""
+    record: RepositoryRecord, who: str, repository: str, address: str, prompt: int, visitor: Visitor,
+    cards: Mapping[str, tuple[str, str]],
+) -> Response:  # fmt: skip
+    """One prompt's graph of a state.
+
+    Args:
+        cards: (state, address) of the components' browser by model, "base" or "lora", that the visitor may
+            see; linked where it shows the graph's own components.
+    """
     bundle = _cached("graph", record, who)
     if bundle is None or not bundle.prompts:
         raise HTTPException(404, "there is no attribution graph yet: `routeprint attribute` makes it")
-    return show(one_graph_page(bundle, prompt, repository=repository, address=address), visitor)
+    shown = bundle.prompts[0].lora.dictionary_id
+    same = {model: place for model, (state, place) in cards.items() if _are_cards_of(record, state, shown)}
+    return show(one_graph_page(bundle, prompt, repository=repository, address=address, cards=same), visitor)
+
+
+def _are_cards_of(record: RepositoryRecord, state: str, dictionary: str) -> bool:
+    found: Browsed | None = _cached("decomposition", record, state)
+    return found is not None and found.dictionary == dictionary
 
 
 def show_components(
     record: RepositoryRecord, who: str, address: str, wanted: Wanted, visitor: Visitor,
-    models: Sequence[tuple[str, str]] = (),
+    beside: tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]] = ((), ()),
+    kind: kept_pages.CardKind = "components",
 ) -> Response:  # fmt: skip
-    """A page of the components of a state. models: as `one_components_page` takes them."""
-    found: Browsed | None = _cached("components", record, who)
+    """A page of the components of a state.
+
+    Args:
+        beside: models and elsewhere, as `one_components_page` takes them.
+    """
+    found: Browsed | None = _cached(kind, record, who)
     if found is None:
-        raise HTTPException(404, "there are no components yet: `routeprint sae labels` makes them")
-    model = f"the {who}" if who in {"base", "team"} else who
-    return show(one_components_page(found, wanted, model=model, address=address, models=models), visitor)
+        command = "sae labels" if kind == "components" else "decompose labels"
+        raise HTTPException(404, f"there are no components yet: `routeprint {command}` makes them")
+    model = f"the {who}" if who in SHARED_STATES else who
+    models, elsewhere = beside
+    page = one_components_page(
+        found, wanted, model=model, address=address, models=models, elsewhere=elsewhere
+    )
+    return show(page, visitor)
 
 
 def _cached(kind: kept_pages.Kind, record: RepositoryRecord, who: str) -> Any:
@@ -241,8 +296,9 @@ def _cached(kind: kept_pages.Kind, record: RepositoryRecord, who: str) -> Any:
 
 @lru_cache(maxsize=8)
 def _parsed(kind: kept_pages.Kind, record: RepositoryRecord, who: str, _version: str) -> Any:
-    find = kept_pages.find_graph if kind == "graph" else kept_pages.find_components
-    return find(record, who)
+    if kind == "graph":
+        return kept_pages.find_graph(record, who)
+    return kept_pages.find_components(record, who, "components" if kind == "components" else "decomposition")
 
 
 # ----------------------------------------------------------------------------------------------- work

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.console import HERE, Home, Repo, find_repository, note, settings_for, show, stages
+from service.cli.labels import Asked, LabelAuthor, LabelTeam, LanguageModel, MachineFormat, show_labels
 
 if TYPE_CHECKING:
     from fingerprint.sae.config import SaeConfig
-    from service.flows.labelling import Labelled
     from service.flows.opened import OpenedProfile
 
 sae_app = typer.Typer(
@@ -35,13 +35,6 @@ class Preset(StrEnum):
 
     TINY = "tiny"
     FULL = "full"
-
-
-class MachineFormat(StrEnum):
-    """How an answer is written."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 class Layout(StrEnum):
@@ -137,6 +130,7 @@ def shift(
     """Compare firing rates of base, team and authors on one unread text, beside the null adapters' band."""
     from fingerprint.sae.config import RateShiftConfig
     from service.cli.dictionary_tables import render_latents, render_shifts
+    from service.flows.browsable import latents_of
     from service.flows.dictionary import load_dictionary
     from service.flows.labelling import find_labels
     from service.flows.rate_shift import measure_shifts
@@ -145,7 +139,8 @@ def shift(
     with stages() as report:
         opened = _open(repo, home, report)
         dictionary = load_dictionary(opened)
-        found, words = measure_shifts(opened, dictionary, config, tokens), find_labels(opened, dictionary)
+        found = measure_shifts(opened, dictionary, config, tokens)
+        words = find_labels(opened, latents_of(opened, dictionary))
     if form is MachineFormat.JSON:
         _show_json({name: one.model_dump(mode="json") for name, one in found.items()})
         return
@@ -163,19 +158,11 @@ def shift(
 def labels(
     repo: Repo = HERE,
     home: Home = None,
-    author: Annotated[
-        str | None, typer.Option("--author", help="As one author's adapter fires (key, name or address).")
-    ] = None,
-    team: Annotated[bool, typer.Option("--team", help="As the team's adapter fires.")] = False,
+    author: LabelAuthor = None,
+    team: LabelTeam = False,
     page: Annotated[int, typer.Option(min=0, help="Page of fifty latents, from 0.")] = 0,
     latent: Annotated[int | None, typer.Option(min=0, help="Show all that is kept of one latent.")] = None,
-    language_model: Annotated[
-        bool,
-        typer.Option(
-            "--language-model",
-            help="Ask the endpoint of ROUTEPRINT_LABEL_URL about this page; sends windows of code there.",
-        ),
-    ] = False,
+    language_model: LanguageModel = False,
     form: FormatOption = MachineFormat.TEXT,
     browse: Annotated[
         Path | None, typer.Option("--browse", help="Write all latents here, as a page that searches.")
@@ -185,56 +172,11 @@ def labels(
 
     Without --author or --team the base is read. Of an adapted state, labels of the base too are marked.
     """
-    from fingerprint.harvest.store import PAGE
-    from service.cli.label_tables import render_component, render_page, to_machine
+    from service.flows.browsable import latents_of
     from service.flows.dictionary import load_dictionary
-    from service.flows.labelling import BASE, endpoint_of, label_page_by_model, label_state, page_of
 
-    endpoint = endpoint_of(settings_for(home)) if language_model else None
-    if endpoint is not None:
-        note(f"Windows of this repository's code are sent to {endpoint.url}.")
-    with stages() as report:
-        opened = _open(repo, home, report)
-        dictionary = load_dictionary(opened)
-        who = "team" if team else BASE
-        if author is not None:
-            who = opened.author_of(author)
-        if latent is not None:
-            page = latent // PAGE
-        found = (
-            label_state(opened, dictionary, who)
-            if endpoint is None
-            else label_page_by_model(opened, dictionary, who, page, endpoint)
-        )
-    if browse is not None:
-        _browse(found, who, repo, browse)
-        return
-    rows = [row for row in page_of(found, page) if latent is None or row[0].number == latent]
-    if form is MachineFormat.JSON:
-        _show_json(to_machine(found, who, rows))
-    elif latent is not None and rows:
-        for part in render_component(rows[0], found.harvest.vocabulary):
-            show(part)
-    else:
-        for part in render_page(found, who, page, rows):
-            show(part)
-
-
-def _browse(found: Labelled, who: str, repo: Path, out: Path) -> None:
-    """Every labelled latent in one self-contained page."""
-    import shlex
-
-    from service.cli.pages import show_page
-    from service.flows.labelling import LATENTS, cards_of
-    from service.reports.pages.components import components_page
-
-    state = [] if who == "base" else ["--team"] if who == "team" else ["--author", who]
-    line = ["routeprint", "sae", "labels", "--repo", str(repo), *state, "--browse", str(out)]
-    page = components_page(
-        cards_of(found), found.harvest.vocabulary, model=who, what=LATENTS, command=shlex.join(line),
-        changes=found.changes,
-    )  # fmt: skip
-    show_page(page, out)
+    asked = Asked(("sae", "labels"), repo, home, author, team, page, language_model, form, browse)
+    show_labels(asked, lambda opened: (latents_of(opened, load_dictionary(opened)), latent))
 
 
 def export(

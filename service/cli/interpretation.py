@@ -1,4 +1,4 @@
-"""Commands that look inside a profile's models: decompose train, edit, alive; attribute; reproduce-seed."""
+"""Commands that look inside a profile's models: decompose train, edit, alive, labels; attribute."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ import typer
 
 from service.cli.console import HERE, Home, Repo, find_repository, settings_for, show, stages
 from service.cli.dictionary import Preset
-from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
+from service.cli.labels import Asked, LabelAuthor, LabelTeam, LanguageModel, MachineFormat, show_labels
+from service.cli.pages import (
+    Out,
+    PageFormat,
+    PageFormatOption,
+    cards_beside,
+    check_out,
+    reproducing,
+    show_page,
+)
 from service.cli.profiles import Format, FormatOption
 
 if TYPE_CHECKING:
@@ -148,6 +157,42 @@ def compare_alive(
         _show(found.alive, alive_page(found.alive, found.span), form)
 
 
+@decompose.command("labels")
+def label_components(
+    repo: Repo = HERE,
+    home: Home = None,
+    author: LabelAuthor = None,
+    team: LabelTeam = False,
+    page: Annotated[int, typer.Option(min=0, help="Page of fifty components, from 0.")] = 0,
+    component: Annotated[
+        str | None,
+        typer.Option("--component", help="Show all that is kept of one, as L3__self_attn_v_proj:5."),
+    ] = None,
+    language_model: LanguageModel = False,
+    form: Annotated[MachineFormat, typer.Option("--format", help="How the answer is written.")] = (
+        MachineFormat.TEXT
+    ),
+    browse: Annotated[
+        Path | None, typer.Option("--browse", help="Write all components here, as a page that searches.")
+    ] = None,
+) -> None:
+    """Name the components of the decomposed base, with what each name is worth; the service shows them too.
+
+    Without --author or --team the base is read. Of an adapted state, labels of the base too are marked, and
+    what `decompose alive` said of a component stands beside it.
+    """
+    from service.flows.browsable import Browsable, components_of, number_of
+    from service.flows.decomposition import load_dictionary
+
+    def choose(opened: OpenedProfile) -> tuple[Browsable, int | None]:
+        dictionary = load_dictionary(opened)
+        number = None if component is None else number_of(dictionary, component)
+        return components_of(opened, dictionary), number
+
+    command = ("decompose", "labels")
+    show_labels(Asked(command, repo, home, author, team, page, language_model, form, browse), choose)
+
+
 def attribute(
     prompt: Annotated[
         str | None,
@@ -172,6 +217,10 @@ def attribute(
     ] = None,
     form: PageFormatOption = PageFormat.TEXT,
     out: Out = None,
+    cards: Annotated[
+        Path | None,
+        typer.Option("--cards", help="File of `decompose labels --browse`, whose cards the page links to."),
+    ] = None,
 ) -> None:
     """Say which parts of base and adapted model raise a token after a prompt, and what ablating them does."""
     from fingerprint.attribution.prompts import DEFAULT_PROMPTS, Prompt
@@ -180,6 +229,7 @@ def attribute(
     from service.reports.attribution import attribution_page
 
     check_out(form, out)
+    beside = cards_beside(cards, out)
     if (prompt is None) != (target is None):
         raise ServiceError("give a prompt and --target together, or neither for the default prompts")
     asked = DEFAULT_PROMPTS
@@ -195,9 +245,11 @@ def attribute(
 
         asked_for = [word for word in (prompt,) if word is not None]
         named = {"--target": target, "--against": against, "--repo": str(repo), "--author": author}
+        named["--cards"] = None if cards is None else str(cards)
         asked_for += [word for name, value in named.items() if value is not None for word in (name, value)]
         command = reproducing("attribute", [*asked_for, "--nodes", nodes.value], out)
-        show_page(graph_page(found, repository=find_repository(repo).name, command=command), out)
+        page = graph_page(found, repository=find_repository(repo).name, command=command, cards=beside)
+        show_page(page, out)
         return
     _show(found, attribution_page(found), Format(form.value))
 

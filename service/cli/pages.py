@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -53,6 +55,23 @@ def reproducing(command: str, options: Sequence[str], out: Path | None) -> str:
     """The command line that makes a page again."""
     place = "page.html" if out is None else str(out)
     return shlex.join(["routeprint", command, *options, "--format", "html", "--out", place])
+
+
+def cards_beside(cards: Path | None, out: Path | None) -> dict[str, str]:
+    """Address of a components browser's file from a page's, for the adapted model; nothing without one.
+
+    Raises:
+        ServiceError: there is no such file.
+    """
+    from service import ServiceError
+
+    if cards is None:
+        return {}
+    there = cards.expanduser().resolve()
+    if not there.is_file():
+        raise ServiceError(f"--cards {cards}: no such file; `routeprint decompose labels --browse` writes it")
+    here = Path.cwd() if out is None else out.expanduser().resolve().parent
+    return {"lora": quote(os.path.relpath(there, here))}
 
 
 def show_page(page: WebPage, out: Path | None) -> None:

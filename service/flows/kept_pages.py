@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +34,9 @@ from service.reports.profile_summary import AuthorRow
 
 REPORT, REVIEW, PAGE = "report", "review-page", "page"
 FORMAT = 1
-Kind = Literal["team", "author", "graph", "components"]
+CardKind = Literal["components", "decomposition"]
+"""Cards of a dictionary's latents, and of the decomposed base's components."""
+Kind = Literal["team", "author", "graph"] | CardKind
 
 
 def shown_name(full_name: str) -> str:
@@ -234,7 +235,8 @@ def export_author(record: RepositoryRecord, key: str) -> Any:
 
 def drop_people(record: RepositoryRecord, key: str) -> int:
     """Delete a person's pages, and the teams', which may name them; returns how many there were."""
-    names = [_pointer("author", key), _pointer("graph", key), _pointer("components", key)]
+    kinds: tuple[Kind, ...] = ("author", "graph", "components", "decomposition")
+    names = [_pointer(kind, key) for kind in kinds]
     names += record.pointers(_pointer("team", ""))
     return sum(_drop(record, name) for name in names)
 
@@ -254,22 +256,23 @@ def find_graph(record: RepositoryRecord, who: str) -> AttributionBundle | None:
 
 
 def keep_components(
-    record: RepositoryRecord, who: str, what: str, cards: Sequence[Mapping[str, Any]], changes: str = ""
+    record: RepositoryRecord, who: str, browsed: Browsed, kind: CardKind = "components"
 ) -> None:
-    """Keep what the components browser of a state shows: "base", "team", or an author's key.
-
-    Args:
-        what: which dictionary. cards: as ``service.reports.pages.components.card_data`` makes them. changes:
-            what is said of their changes against the base.
-    """
-    kept = {"format": FORMAT, "what": what, "cards": [dict(card) for card in cards], "changes": changes}
-    _keep(record, "components", who, kept)
+    """Keep what the components browser of a state shows: "base", "team", or an author's key."""
+    kept = {
+        "format": FORMAT, "what": browsed.what, "cards": [dict(card) for card in browsed.cards],
+        "changes": browsed.changes, "warning": browsed.warning, "dictionary": browsed.dictionary,
+    }  # fmt: skip
+    _keep(record, kind, who, kept)
 
 
-def find_components(record: RepositoryRecord, who: str) -> Browsed | None:
+def find_components(record: RepositoryRecord, who: str, kind: CardKind = "components") -> Browsed | None:
     """What a state's components browser shows; errors as for a review's."""
-    kept = _find(record, "components", who)
-    return None if kept is None else Browsed(tuple(kept["cards"]), kept["what"], kept.get("changes", ""))
+    kept = _find(record, kind, who)
+    if kept is None:
+        return None
+    said = (kept.get(name, "") for name in ("changes", "warning", "dictionary"))
+    return Browsed(tuple(kept["cards"]), kept["what"], *said)
 
 
 def whose(record: RepositoryRecord, kind: Kind) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Words for a dictionary's latents, as the base or an adapted state fires them, each beside the base control.
+"""Words for the parts of a dictionary, as base or adapted state fires them, each beside the base control.
 
 Labels are made on the team's training code and scored on its newest. Those of an adapted state that the base
 earns too are marked: they describe the text. Nothing leaves the machine unless an endpoint is set and asked
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from fingerprint.harvest.config import HarvestConfig
 from fingerprint.harvest.store import PAGE, Component, Harvest
@@ -30,51 +29,43 @@ from fingerprint.labels.scoring import (
 from fingerprint.labels.store import Labels
 from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import CODE_VERSION, digest_of
-from fingerprint.sae.report import RateShift
 from service import ServiceError
-from service.flows.dictionary import Dictionary
+from service.flows.browsable import BASE, Browsable, Changes, Part
 from service.flows.kept_pages import keep_components
 from service.flows.opened import OpenedProfile
 from service.flows.passages import spread_passages
-from service.flows.rate_shift import find_shift
 from service.flows.training import Stage
-from service.reports.pages.components import Card, card_data
+from service.reports.pages.components import Browsed, Card, card_data
 from service.settings import Settings
 
-Part = Literal["labels", "scores"]
-BASE, TOKENS = "base", "tokens"
-LATENTS = "the dictionary of latents"
-TEXT_TOKENS: dict[Part, int] = {"labels": 60_000, "scores": 30_000}
-"""Marked tokens that labels are made from, and scored on, about."""
+TOKENS = "tokens"
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A state's latents with their labels.
+    """A state's parts with their labels.
 
     Attributes:
-        harvest: of the text that labels were made from. labels: of all latents, or of one page. shift: of
-            the latents' firing rates against the base, where it was measured.
+        what: whose parts they are. harvest: of the text that cards show. labels: of all parts, or of one
+            page. base: firings of every part in the base on the same text; None for the base itself.
+        changes: against the base, where they were measured.
     """
 
+    what: Browsable
     harvest: Harvest
     labels: Labels
-    shift: RateShift | None = None
-
-    @property
-    def changes(self) -> str:
-        """What the shift says of all latents, with its controls; "" where there is none."""
-        return "" if self.shift is None else self.shift.statement
+    base: Sequence[int] | None = None
+    changes: Changes | None = None
 
 
-def label_state(opened: OpenedProfile, dictionary: Dictionary, who: str = BASE) -> Labelled:
+def label_state(opened: OpenedProfile, what: Browsable, who: str = BASE) -> Labelled:
     """Labels by token statistics of "base", "team" or an author, made or found; the service shows them too.
 
     Raises:
         NotProfiledError: no such author. FingerprintError: there is no text.
     """
-    made, scoring = (_harvest(opened, dictionary, who, part) for part in TEXT_TOKENS)
-    control = () if who == BASE else label_state(opened, dictionary).labels.labels
+    made, scoring = (_harvest(opened, what, who, part) for part in what.n_tokens)
+    control = () if who == BASE else label_state(opened, what).labels.labels
 
     def compute() -> Labels:
         components = made.components(0, made.n_components)
@@ -83,60 +74,64 @@ def label_state(opened: OpenedProfile, dictionary: Dictionary, who: str = BASE) 
         scores = _scores(labels, scoring, judge_tokens, count)
         return _labels(labels, scores, _scores(dealt_out(labels), scoring, judge_tokens, count, n_draws=0))
 
-    labels = _stored(opened, dictionary, who, compute, method=TOKENS)
-    found = Labelled(made, labels, _shift_of(opened, dictionary, who))
+    labels = _stored(opened, what, who, compute, method=TOKENS)
+    found = _labelled(opened, what, who, labels)
     _keep_cards(opened, found, who)
     return found
 
 
+def _labelled(opened: OpenedProfile, what: Browsable, who: str, labels: Labels) -> Labelled:
+    """Labels beside the text that cards show, in this state and in the base."""
+    shown = _harvest(opened, what, who, what.shown)
+    if who == BASE:
+        return Labelled(what, shown, labels)
+    base = _harvest(opened, what, BASE, what.shown).densities().tolist()
+    return Labelled(what, shown, labels, base, what.changes(who))
+
+
 def cards_of(labelled: Labelled) -> list[Card]:
-    """Every labelled latent as a card of the components browser."""
-    labels, harvest = labelled.labels, labelled.harvest
+    """Every labelled part as a card of the components browser."""
+    labels, harvest, changes = labelled.labels, labelled.harvest, labelled.changes
     components = {one.number: one for one in harvest.components(0, harvest.n_components)}
-    changed = None if labelled.shift is None else changed_latents(labelled.shift)
     return [
         Card(
             components[label.component], label, labels.scores.get(label.component),
-            None if changed is None else label.component in changed,
+            is_changed=None if changes is None else label.component in changes.changed,
+            base_firings=None if labelled.base is None else labelled.base[label.component],
+            change=None if changes is None else changes.tested.get(label.component),
+            is_of_a_matrix=labelled.what.noun == "component",
         )
         for label in labels.labels
     ]  # fmt: skip
 
 
-def changed_latents(shift: RateShift) -> frozenset[int]:
-    """Latents that changed, and where there are null adapters enough for a band, left it too."""
-    return frozenset(
-        one.latent for one in shift.latents
-        if one.is_changed and (one.null_low is None or one.is_beyond_nulls)
+def browsed(labelled: Labelled) -> Browsed:
+    """What the components browser shows of a state."""
+    vocabulary, what = labelled.harvest.vocabulary, labelled.what
+    return Browsed(
+        tuple(card_data(card, vocabulary) for card in cards_of(labelled)), what.what,
+        "" if labelled.changes is None else labelled.changes.statement, what.warning, what.found,
     )  # fmt: skip
 
 
-def _shift_of(opened: OpenedProfile, dictionary: Dictionary, who: str) -> RateShift | None:
-    """What `sae shift` said of a state last, if it was of this dictionary; the base shifts nothing."""
-    found = None if who == BASE else find_shift(opened, who)
-    return found if found is not None and found.dictionary == dictionary.sae.digest else None
-
-
 def _keep_cards(opened: OpenedProfile, labelled: Labelled, who: str) -> None:
-    """Let the service's components browser show a state's latents."""
-    record, vocabulary = opened.bench.record, labelled.harvest.vocabulary
-    if record is not None:
-        cards = [card_data(card, vocabulary) for card in cards_of(labelled)]
-        keep_components(record, who, LATENTS, cards, labelled.changes)
+    """Let the service's components browser show a state's parts."""
+    if opened.bench.record is not None:
+        keep_components(opened.bench.record, who, browsed(labelled), labelled.what.kind)
 
 
 def label_page_by_model(
-    opened: OpenedProfile, dictionary: Dictionary, who: str, page: int, endpoint: Endpoint
+    opened: OpenedProfile, what: Browsable, who: str, page: int, endpoint: Endpoint
 ) -> Labelled:
     """One page's labels by a language model, which also judges them; asked once and stored.
 
     Raises:
         EndpointError: it does not answer. HarvestError: no such page.
     """
-    made, scoring = (_harvest(opened, dictionary, who, part) for part in TEXT_TOKENS)
+    made, scoring = (_harvest(opened, what, who, part) for part in what.n_tokens)
     control: Sequence[Label] = ()
     if who != BASE:
-        control = label_page_by_model(opened, dictionary, BASE, page, endpoint).labels.labels
+        control = label_page_by_model(opened, what, BASE, page, endpoint).labels.labels
 
     def compute() -> Labels:
         asked = [label_by_model(endpoint, one, made.vocabulary) for one in made.page(page)]
@@ -147,8 +142,8 @@ def label_page_by_model(
         return _labels(labels, _scores(clear, scoring, judge, count), [])
 
     key = f"{endpoint.url} {endpoint.model} {page}"
-    labels = _stored(opened, dictionary, who, compute, method=key)
-    return Labelled(made, labels, _shift_of(opened, dictionary, who))
+    labels = _stored(opened, what, who, compute, method=key)
+    return _labelled(opened, what, who, labels)
 
 
 def endpoint_of(settings: Settings) -> Endpoint:
@@ -200,9 +195,9 @@ def _scores(
     return found
 
 
-def _text(opened: OpenedProfile, part: Part) -> list[Passage]:
+def _text(opened: OpenedProfile, what: Browsable, part: Part) -> list[Passage]:
     own = opened.plan.slices.train.passages if part == "labels" else opened.unread
-    return spread_passages(own, TEXT_TOKENS[part])
+    return spread_passages(own, what.n_tokens[part])
 
 
 def _adapter_digest(opened: OpenedProfile, who: str) -> str:
@@ -212,53 +207,50 @@ def _adapter_digest(opened: OpenedProfile, who: str) -> str:
     return "" if who == BASE else opened.digests[who]
 
 
-def _harvest_digest(opened: OpenedProfile, dictionary: Dictionary, who: str, part: Part) -> str:
+def _harvest_digest(opened: OpenedProfile, what: Browsable, who: str, part: Part) -> str:
     return digest_of(
-        {"what": "harvest", "dictionary": dictionary.digest, "adapter": _adapter_digest(opened, who),
-         "text": Corpus(tuple(_text(opened, part))).digest, "config": HarvestConfig().digest,
+        {"what": "harvest", "dictionary": what.digest, "adapter": _adapter_digest(opened, who),
+         "text": Corpus(tuple(_text(opened, what, part))).digest, "config": HarvestConfig().digest,
          "code": CODE_VERSION}
     )  # fmt: skip
 
 
-def _harvest(opened: OpenedProfile, dictionary: Dictionary, who: str, part: Part) -> Harvest:
+def _harvest(opened: OpenedProfile, what: Browsable, who: str, part: Part) -> Harvest:
     """What a state fires on one part of the team's code, made or found."""
     from fingerprint.harvest.collect import harvest
-    from fingerprint.harvest.sources import SaeSource
 
     bench = opened.bench
     routed, name = bench.routed, f"harvest of {who}, text for {part}"
 
     def write(directory: Path) -> None:
         state = routed.zero_weights() if who == BASE else opened.adapter(who).state
-        source = SaeSource(dictionary.sae, routed.base, routed.model, _adapter_digest(opened, who) or BASE)
+        source = what.source(_adapter_digest(opened, who) or BASE)
         with routed.at(state, state, 0.0):
             harvest(
-                source, routed.base, _text(opened, part), directory / "harvest",
+                source, routed.base, _text(opened, what, part), directory / "harvest",
                 progress=lambda done, of: bench.report(Stage(name, done, of)),
             )  # fmt: skip
 
-    place = bench.make("harvest", _harvest_digest(opened, dictionary, who, part), name, write)
+    place = bench.make("harvest", _harvest_digest(opened, what, who, part), name, write)
     return Harvest.open(place / "harvest")
 
 
-def _labels_digest(opened: OpenedProfile, dictionary: Dictionary, who: str, method: str) -> str:
-    harvests = [
-        _harvest_digest(opened, dictionary, state, part) for state in {who, BASE} for part in TEXT_TOKENS
-    ]
+def _labels_digest(opened: OpenedProfile, what: Browsable, who: str, method: str) -> str:
+    harvests = [_harvest_digest(opened, what, state, part) for state in {who, BASE} for part in what.n_tokens]
     return digest_of({"what": "labels", "harvests": sorted(harvests), "who": who, "method": method})
 
 
 def _stored(
-    opened: OpenedProfile, dictionary: Dictionary, who: str, compute: Callable[[], Labels], method: str
+    opened: OpenedProfile, what: Browsable, who: str, compute: Callable[[], Labels], method: str
 ) -> Labels:
-    digest = _labels_digest(opened, dictionary, who, method)
+    digest = _labels_digest(opened, what, who, method)
     place = opened.bench.make(
         "labels", digest, f"labels of {who}", lambda directory: compute().save(directory / "labels.json")
     )
     return Labels.load(place / "labels.json")
 
 
-def find_labels(opened: OpenedProfile, dictionary: Dictionary, who: str = BASE) -> Labels | None:
+def find_labels(opened: OpenedProfile, what: Browsable, who: str = BASE) -> Labels | None:
     """Labels by token statistics, if they were made."""
-    place = opened.bench.store.find("labels", _labels_digest(opened, dictionary, who, TOKENS))
+    place = opened.bench.store.find("labels", _labels_digest(opened, what, who, TOKENS))
     return None if place is None else Labels.load(place / "labels.json")

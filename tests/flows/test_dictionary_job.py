@@ -11,6 +11,7 @@ import pytest
 
 from fingerprint.sae.config import RateShiftConfig
 from service.flows.author_page import author_report
+from service.flows.browsable import latents_of
 from service.flows.dictionary import (
     Dictionary,
     NoDictionaryError,
@@ -138,10 +139,10 @@ def test_labels_stand_beside_the_base_control(
     assert told["state"] == "human:ann-other"
     assert [row["component"]["number"] for row in told["rows"]] == list(range(50, 64))
     # the base's own labels are all in the base control; an author's that the base earns are marked
-    base = label_state(opened, load_dictionary(opened)).labels.labels
+    base = label_state(opened, latents_of(opened, load_dictionary(opened))).labels.labels
     assert any(label.is_clear for label in base)
     texts = {label.text for label in base if label.is_clear}
-    own = label_state(opened, load_dictionary(opened), "human:ann-other").labels.labels
+    own = label_state(opened, latents_of(opened, load_dictionary(opened)), "human:ann-other").labels.labels
     assert all(label.is_corpus for label in own if label.text in texts)
     assert opened.bench.record is not None
     browsed = find_components(opened.bench.record, "human:ann-other")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,15 @@ import pytest
 from fingerprint.attribution.config import AttributionConfig
 from fingerprint.attribution.prompts import Prompt
 from fingerprint.attribution.report import AttributionBundle
+from fingerprint.attribution.sites import node_id
+from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.vpd.config import AliveSetConfig, VpdConfig
 from fingerprint.vpd.report import AliveSetDiff, EditReport, SpanReport
+from fingerprint.vpd.verdict import Verdict
 from service.cli.main import main
 from service.flows.attribution import attribute
 from service.flows.author_page import author_report
+from service.flows.browsable import components_of
 from service.flows.decomposition import (
     NoDictionaryError,
     compare_alive,
@@ -24,7 +29,8 @@ from service.flows.decomposition import (
     load_dictionary,
     train_dictionary,
 )
-from service.flows.kept_pages import find_graph
+from service.flows.kept_pages import find_components, find_graph
+from service.flows.labelling import browsed, label_state
 from service.flows.opened import OpenedProfile, open_profile
 from service.flows.training import Stage
 from service.reports.attribution import attribution_page
@@ -126,10 +132,57 @@ def test_a_dictionary_is_trained_once_and_read_by_all(opened: OpenedProfile, see
     assert load_dictionary(opened).digest == tried.dictionary != first.dictionary
 
 
-def test_the_commands_write_text_and_json(command):
+def test_components_stand_beside_the_base_and_what_was_measured_of_them(opened: OpenedProfile):
+    record = opened.bench.record
+    assert record is not None
+    train_dictionary(opened, (), ("v_proj", "down_proj"), BRIEF)
+    dictionary = load_dictionary(opened)
+    what, n = components_of(opened, dictionary), dictionary.found.components.n_components
+    assert what.changes("team") is None, "nothing was measured yet"
+    alive = compare_alive(
+        opened, "team", AliveSetConfig(n_flips=99, n_draws=20, least_events=4), n_tokens=400
+    )
+    base, team = label_state(opened, what), label_state(opened, what, "team")
+    assert len(base.labels.labels) == len(team.labels.labels) == n
+    assert base.base is None and team.base == base.harvest.densities().tolist()
+    windows = tokenize_passages(opened.routed.base, opened.unread, 512)
+    assert base.harvest.facts["n_counted"] == sum(row.n_scored for row in windows), "and of nothing else"
+    found = find_components(record, "team", "decomposition")
+    assert found is not None and found == browsed(team)
+    assert found.dictionary == dictionary.digest and found.changes == alive.alive.statement
+    assert found.warning == ""
+    invalid = replace(dictionary.found, verdict=Verdict(["it collapsed"]))
+    warning = components_of(opened, replace(dictionary, found=invalid)).warning
+    assert warning == "The decomposition is INVALID: it collapsed: nothing here means anything."
+    assert [card["nBase"] for card in found.cards] == team.base
+    assert [card["isCorpus"] for card in found.cards] == [label.is_corpus for label in team.labels.labels]
+    tested = {node_id(row.matrix, row.component) for row in alive.alive.components}
+    assert tested and tested == {card["id"] for card in found.cards if card["change"]}
+    assert (
+        what.changes("team") is not None
+        and components_of(opened, dictionary).changes("human:bob-some") is None
+    )
+    graph = attribute(opened, [ASKED], None, config=QUICK).prompts[0].lora
+    assert graph.dictionary_id == found.dictionary
+    assert {node.id for node in graph.nodes} <= {card["id"] for card in found.cards}, (
+        "every circle has a card"
+    )
+    assert find_components(record, "team") is None, "latents are kept apart"
+
+
+def test_the_commands_write_text_and_json(command, tmp_path: Path):
     few = ("--steps", "2", "--rows", "32", "--row-tokens", "64")  # few held-out batches to attack
     code, out, err = command("decompose", "train", "--matrix", "v_proj", "--layer", "1", *few)
     assert (code, "Dictionary of" in out) == (0, True), err
+    code, out, err = command("decompose", "labels", "--page", "0")
+    assert code == 0 and "components as base fires them" in out and "L1__self_attn_v_proj:0" in out, err
+    one = ("decompose", "labels", "--team", "--component")
+    code, out, err = command(*one, "L1__self_attn_v_proj:3")
+    assert code == 0 and "self_attn.v_proj, number 3" in out and "decompose alive" in err, err
+    code, out, err = command(*one, "L9__mlp:1")
+    assert code == 2 and "called L1__self_attn_v_proj:0 to" in err
+    code, out, err = command("decompose", "labels", "--team", "--browse", str(tmp_path / "c.html"))
+    assert code == 0 and "layer 1 · self_attn_v_proj" in (tmp_path / "c.html").read_text("utf-8"), err
     code, out, err = command("decompose", "alive", "--tokens", "300", "--format", "json")
     assert code == 0, err
     both = json.loads(out)

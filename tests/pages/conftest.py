@@ -23,8 +23,7 @@ COMMAND = "routeprint attribute --format html"
 
 
 def browser_page(name: str, n: int) -> WebPage:
-    what = "the dictionary"
-    return components_page(insides.cards(n), insides.VOCABULARY, model="team", what=what, command=name)
+    return components_page(insides.browsed(insides.cards(n)), model="team", command=name)
 
 
 MAKERS: dict[str, Callable[[], WebPage]] = {
@@ -43,7 +42,7 @@ MAKERS: dict[str, Callable[[], WebPage]] = {
     ),
     "components": lambda: browser_page("routeprint sae labels", 60),
     "components-hostile": lambda: components_page(
-        insides.hostile_cards(), insides.VOCABULARY, model=shapes.HOSTILE, what=shapes.HOSTILE, command="x"
+        insides.browsed(insides.hostile_cards(), shapes.HOSTILE), model=shapes.HOSTILE, command="x"
     ),
     "development": lambda: development_page(developing.development(), command="routeprint develop view"),
     "development-hostile": lambda: development_page(

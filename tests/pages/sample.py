@@ -20,6 +20,7 @@ from service.db.session import Database
 from service.db.states import ConsentState, ReviewStatus
 from service.db.tables import Review
 from service.flows.attribution import attribute
+from service.flows.browsable import latents_of
 from service.flows.dictionary import train_dictionary
 from service.flows.history_rows import HistoryRead, keep_rows
 from service.flows.ingest import ingest, load_ingested
@@ -72,7 +73,7 @@ def read_inside(repository: Path, settings: Settings) -> None:
     measure_shifts(opened, dictionary, RateShiftConfig.tiny(), 8_000)
     author = next(iter(opened.authors))
     for who in ("base", "team", author):
-        label_state(opened, dictionary, who)
+        label_state(opened, latents_of(opened, dictionary), who)
     inside = open_profile(repository, settings, lambda _: None)
     for who in (None, author):
         attribute(inside, DEFAULT_PROMPTS[:3], who, nodes="routes", config=_GRAPH)

@@ -12,7 +12,6 @@ from service.db.queries.jobs import JobProgress, add_job, begin_attempt, end_job
 from service.db.states import Flow, JobStatus
 from service.db.tables import Repository
 from service.flows import kept_pages
-from service.reports.pages.components import card_data
 from tests.pages.conftest import serious
 from tests.pages.serving import SIZES, Guest, Served, serving
 from tests.service.api.rows import Rows, fill
@@ -32,10 +31,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, R
         kept_pages.keep_review(found.store, record, "rp-3.1", shapes.hostile_review())
         kept_pages.keep_team(record, "", people.team_report())
         kept_pages.keep_author(record, people.author_report(), "")
-        cards = [card_data(card, insides.VOCABULARY) for card in insides.cards(5_000)]
+        latents = insides.browsed(insides.cards(5_000))
+        parts = insides.browsed(insides.component_cards(60))
         for who in ("team", "human:ann"):
             kept_pages.keep_graph(record, who, insides.bundle(shapes.HOSTILE))
-            kept_pages.keep_components(record, who, "the dictionary", cards)
+            kept_pages.keep_components(record, who, latents)
+            kept_pages.keep_components(record, who, parts, "decomposition")
         yield found, rows
 
 
@@ -45,7 +46,8 @@ def addresses(served: tuple[Served, Rows]) -> list[str]:
     ann, shop = f"/authors/{rows.ann}", rows.shop
     return [
         "/", "/authors", f"/reviews/{rows.review}", f"/teams/{shop}", f"/graphs/{shop}", ann,
-        f"/components/{shop}/team", f"{ann}/graph", f"/authors/{rows.bob}", "/jobs/rp-1.1", "/nowhere",
+        f"/components/{shop}/team", f"/decomposition/{shop}/team", f"{ann}/graph", f"/authors/{rows.bob}",
+        "/jobs/rp-1.1", "/nowhere",
     ]  # fmt: skip
 
 
@@ -125,6 +127,23 @@ def test_the_graph_works_under_the_policy(chromium: Any, served) -> None:
     assert download.value.suggested_filename == "attribution.svg"
     page.click("nav[aria-label=Prompts] a >> nth=1")
     assert page.url.endswith("?prompt=2")
+    assert guest.problems == []
+    guest.close()
+
+
+def test_a_circle_of_the_graph_leads_to_its_card(chromium: Any, served) -> None:
+    site, rows = served
+    guest = Guest(chromium, site)
+    page = guest.go(f"/graphs/{rows.shop}")
+    page.locator("[data-id='L1__mlp_down:1']").first.click(force=True)
+    page.click("text=Its card in the components browser")
+    assert page.url.startswith(f"{site.url}/decomposition/{rows.shop}/team?card=L1__mlp_down%3A1#")
+    shown = page.locator("article[id='L1__mlp_down:1']")
+    assert shown.count() == 1 and "in the base" in shown.inner_text()
+    page.select_option("select[name=state]", "gained")
+    page.select_option("select[name=group]", "layer 1 · mlp_down")
+    page.click("main form button")
+    assert re.search(r"\b8 of 60 components", page.inner_text("main"))
     assert guest.problems == []
     guest.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fingerprint.attribution.report import AttributionBundle, Graph, Node, PromptAttribution
@@ -17,11 +17,15 @@ _DIGITS = 5
 _MOST_ROWS = 40
 
 
-def one_graph_page(bundle: AttributionBundle, number: int, *, repository: str, address: str) -> WebPage:
+def one_graph_page(
+    bundle: AttributionBundle, number: int, *, repository: str, address: str,
+    cards: Mapping[str, str] | None = None,
+) -> WebPage:  # fmt: skip
     """The page of one of a bundle's prompts, with links to the others, as a server sends it.
 
     Args:
-        number: of the prompt, from 1; beyond the last it is the last. address: of this page.
+        number: of the prompt, from 1; beyond the last it is the last. address: of this page. cards: as
+            `graph_page` takes them.
     """
     chosen = min(max(1, number), len(bundle.prompts))
     others = [
@@ -33,19 +37,19 @@ def one_graph_page(bundle: AttributionBundle, number: int, *, repository: str, a
         for n, prompt in enumerate(bundle.prompts, 1)
     ]
     one = bundle.model_copy(update={"prompts": bundle.prompts[chosen - 1 : chosen]})
-    return graph_page(one, repository=repository, command="", others=others)
+    return graph_page(one, repository=repository, command="", cards=cards, others=others)
 
 
 def graph_page(
-    bundle: AttributionBundle, *, repository: str, command: str, cards: str = "",
+    bundle: AttributionBundle, *, repository: str, command: str, cards: Mapping[str, str] | None = None,
     others: Sequence[tuple[str, str, bool]] = (),
 ) -> WebPage:  # fmt: skip
     """The page of several prompts.
 
     Args:
-        command: what makes the page again, "" for nothing. cards: address of the components browser, to which
-            a component's number is added after "#"; "" when there is none. others: (name, address, whether it
-            is this one) of pages of other prompts.
+        command: what makes the page again, "" for nothing. cards: address of the components browser of "base"
+            and "lora", as far as there is one, to which a component's id is added. others: (name, address,
+            whether it is this one) of pages of other prompts.
     """
     prompts = [
         {
@@ -62,7 +66,7 @@ def graph_page(
         rate=FALSE_DISCOVERIES, others=others, pooled=pooled_table(bundle.pooled) if bundle.pooled else None,
         n_draws=bundle.config.n_draws,
     )  # fmt: skip
-    data = {"prompts": [_prompt_data(prompt) for prompt in bundle.prompts], "cards": cards}
+    data = {"prompts": [_prompt_data(prompt) for prompt in bundle.prompts], "cards": dict(cards or {})}
     return WebPage(
         "Attribution",
         body,

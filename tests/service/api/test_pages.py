@@ -27,7 +27,6 @@ from service.db.session import Database
 from service.db.states import Flow, JobStatus, ReviewStatus, Role
 from service.db.tables import ApiToken, AuditEvent, Author, Repository, Review, SignIn
 from service.flows import kept_pages
-from service.reports.pages.components import card_data
 from service.reports.pages.page import SERVED_POLICY
 from tests.service.api.rows import Rows
 from tests.service.reports.pages import insides, people, shapes
@@ -75,6 +74,8 @@ class Site:
             f"/teams/{shop}/web%2Fapi": team, f"/graphs/{shop}": team, f"/components/{shop}/base": team,
             f"/components/{shop}/team?page=2&order=score": team, "/jobs/rp-1.1": team, "/authors": own,
             ann: own, f"{ann}/export": own, f"{ann}/graph?prompt=2": own, f"{ann}/components": own,
+            f"/decomposition/{shop}/base": team, f"/decomposition/{shop}/team?state=gained": team,
+            f"{ann}/decomposition?state=lost": own,
         }  # fmt: skip
 
 
@@ -83,11 +84,15 @@ def keep_everything(store: ArtifactStore, record: RepositoryRecord) -> None:
     for team in ("", "web/api"):
         kept_pages.keep_team(record, team, people.team_report())
     kept_pages.keep_author(record, people.author_report(), "")
-    cards = [card_data(card, insides.VOCABULARY) for card in insides.cards(60)]
+    latents, parts = (
+        insides.browsed(insides.cards(60)),
+        insides.browsed(insides.component_cards(60), "the base"),
+    )
     for who in ("team", "human:ann"):
         kept_pages.keep_graph(record, who, insides.bundle())
-        kept_pages.keep_components(record, who, "the dictionary", cards)
-    kept_pages.keep_components(record, "base", "the dictionary", cards)
+    for who in ("team", "human:ann", "base"):
+        kept_pages.keep_components(record, who, latents)
+        kept_pages.keep_components(record, who, parts, "decomposition")
 
 
 @pytest.fixture
@@ -125,6 +130,7 @@ def test_every_page_is_for_its_roles_alone(site: Site) -> None:
     site.sign_in(Role.SELF, site.rows.eve)
     site.get(f"/authors/{site.rows.ann}", 404)
     site.get(f"/authors/{site.rows.ann}/components", 404)
+    site.get(f"/authors/{site.rows.ann}/decomposition", 404)
     assert "Ann" not in site.get("/authors").text
 
 
@@ -332,15 +338,34 @@ def test_without_tokens_this_machine_alone_sees_pages_and_forms_have_a_key(parts
         assert client.get("/", headers=HTML).status_code == 403
 
 
+def test_a_part_of_a_graph_leads_to_its_card_where_the_cards_are_of_the_same_dictionary(site: Site) -> None:
+    def cards_of(address: str) -> object:
+        page = site.get(address)
+        return json.loads(next(text for _, kind, text in page.inline if kind == "application/json"))["cards"]
+
+    shop, ann = site.rows.shop, f"/authors/{site.rows.ann}"
+    site.sign_in(Role.ADMIN)
+    both = {"base": f"/decomposition/{shop}/base", "lora": f"/decomposition/{shop}/team"}
+    assert cards_of(f"/graphs/{shop}") == both
+    page = site.get(f"{both['lora']}?card=L1__mlp_down:20")
+    assert "page 2 of 3" in page.text and "L1__mlp_down:20" in {a.get("id") for a in page.named("article")}
+    elsewhere = {a["href"] for a in page.named("a")}
+    assert f"/components/{shop}/base" in elsewhere
+    assert cards_of(f"{ann}/graph") == {"lora": f"{ann}/decomposition"}, "the base is for members"
+    other = replace(insides.browsed(insides.component_cards(6)), dictionary="another")
+    kept_pages.keep_components(site.record, "team", other, "decomposition")
+    assert cards_of(f"/graphs/{shop}") == {"base": both["base"]}
+
+
 def test_a_first_view_of_five_thousand_components_is_small_and_soon(site: Site) -> None:
-    cards = [card_data(card, insides.VOCABULARY) for card in insides.cards(5_000)]
+    cards = insides.cards(5_000)
     site.sign_in(Role.MEMBER)
     first: list[float] = []
     later: list[float] = []
     # Kept anew, a state is read anew: the least of three is the request's own cost, the rest is what the
     # process does besides (a collection of everything that the tests before left).
     for n in range(3):
-        kept_pages.keep_components(site.record, "team", f"dictionary {n}", cards)
+        kept_pages.keep_components(site.record, "team", insides.browsed(cards, f"dictionary {n}"))
         for query in ("", "?page=100", "?search=load3&order=density", "?state=author&group=block+1"):
             started = time.process_time()
             answer = site.client.get(f"/components/{site.rows.shop}/team{query}")

@@ -10,8 +10,8 @@ from fingerprint.sae.config import RateShiftConfig
 from fingerprint.sae.report import LatentShift, RateShift, ShiftSummary
 from fingerprint.signature import RoutingSignature
 from service.flows.author_map import LEAST_FOR_UMAP, map_authors
+from service.flows.browsable import changed_latents
 from service.flows.idioms import lone_idioms
-from service.flows.labelling import changed_latents
 from service.flows.team_page import calibration_points
 from tests.service.reports.pages import people
 

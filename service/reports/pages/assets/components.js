@@ -6,7 +6,7 @@
   var previous = byId("previous"), next = byId("next");
   byId("filter").hidden = false;
   var texts = all.map(function (card) {
-    return [card.label, card.id].concat(card.inputs.map(function (f) { return f[0]; }), card.outputs.map(function (f) { return f[0]; })).join("\n").toLowerCase();
+    return [card.label, card.id, card.group].concat(card.inputs.map(function (f) { return f[0]; }), card.outputs.map(function (f) { return f[0]; })).join("\n").toLowerCase();
   });
   var page = 0, found = [];
 
@@ -17,6 +17,8 @@
     return element;
   }
   function percent(share) { return (100 * share).toFixed(0) + " %"; }
+  function isCount(n) { return typeof n === "number"; }
+  function thousands(n) { return n.toLocaleString("en"); }
   function draw(card) {
     var article = html("article", undefined, "card stack"), header = html("header"), place = html("p", card.id + " ", "small soft");
     article.id = card.id;
@@ -25,7 +27,8 @@
     if (card.isChanged) place.appendChild(html("span", "changed", "badge"));
     header.appendChild(place);
     article.appendChild(header);
-    article.appendChild(html("p", "density " + card.density.toFixed(4) + " \u00b7 position 0 " + (card.first === null ? "never" : percent(card.first)) + " \u00b7 " + (card.score ? "label AUROC " + card.score[0].toFixed(2) + " (" + card.score[1].toFixed(2) + " to " + card.score[2].toFixed(2) + ")" : "label not scored"), "small soft"));
+    article.appendChild(html("p", "density " + card.density.toFixed(4) + (isCount(card.nBase) ? " \u00b7 " + thousands(card.n) + " tokens, " + thousands(card.nBase) + " in the base" : "") + " \u00b7 position 0 " + (card.first === null ? "never" : percent(card.first)) + " \u00b7 " + (card.score ? "label AUROC " + card.score[0].toFixed(2) + " (" + card.score[1].toFixed(2) + " to " + card.score[2].toFixed(2) + ")" : "label not scored"), "small soft"));
+    if (card.change) article.appendChild(html("p", card.change, "small soft"));
     [["on", card.inputs], ["before", card.outputs]].forEach(function (side) {
       if (!side[1].length) return;
       var line = html("p", undefined, "small");
@@ -65,6 +68,9 @@
       if (wanted && texts[i].indexOf(wanted) < 0) return;
       if (group && card.group !== group) return;
       if (state === "alive" && !card.n) return;
+      if (state === "base" && !card.nBase) return;
+      if (state === "gained" && (!card.n || card.nBase !== 0)) return;
+      if (state === "lost" && (card.n || !card.nBase)) return;
       if (state === "clear" && !card.isClear) return;
       if (state === "author" && (!card.isClear || card.isCorpus)) return;
       if (state === "changed" && !card.isChanged) return;

@@ -178,9 +178,10 @@
       list.appendChild(html("dd", row[1]));
     });
     card.appendChild(list);
-    if (data.cards && graph.kind === "components") {
-      var link = html("a", "Its card in the components browser");
-      link.href = data.cards + "#" + encodeURIComponent(node.id);
+    var place = data.cards[state.mode === "base" ? "base" : "lora"];
+    if (place && graph.kind === "components") { // a server reads what is asked for, a file what it is called
+      var name = encodeURIComponent(node.id), link = html("a", "Its card in the components browser");
+      link.href = place + "?card=" + name + "#" + name;
       card.appendChild(link);
     }
     card.appendChild(html("h4", "By token"));

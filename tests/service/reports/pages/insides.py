@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from fingerprint.attribution.config import AttributionConfig
 from fingerprint.attribution.report import (
@@ -20,7 +21,8 @@ from fingerprint.evaluation.metrics import Interval
 from fingerprint.harvest.store import Component, Example, TokenFigure
 from fingerprint.labels.label import Label
 from fingerprint.labels.scoring import LabelScore
-from service.reports.pages.components import Card
+from fingerprint.vpd.report import ComponentChange
+from service.reports.pages.components import Browsed, Card, card_data
 from tests.service.reports.pages.shapes import HOSTILE
 
 TOKENS = ("<s>", "pub", " use", " crate", "::")
@@ -120,3 +122,28 @@ def card(number: int, draw: random.Random, text: str) -> Card:
 
 def hostile_cards() -> list[Card]:
     return cards(3, HOSTILE)
+
+
+def browsed(cards: list[Card], what: str = "the dictionary", changes: str = "", warning: str = "") -> Browsed:
+    return Browsed(tuple(card_data(card, VOCABULARY) for card in cards), what, changes, warning, "d")
+
+
+def component_cards(n: int) -> list[Card]:
+    """Of two matrices, in an adapted model: of the base 0, 3, 6, ... are dead; here 4, 9, ...; 1 changes."""
+    change = ComponentChange(
+        matrix="model.layers.1.mlp.down", component=0, n_clusters=9, gate_base=0.12, gate_adapted=0.18,
+        change=0.06, low=0.04, high=0.08, p_value=0.001, q_value=0.01, is_changed=True, null_low=-0.01,
+        null_high=0.02,
+    )  # fmt: skip
+    found: list[Card] = []
+    for card in cards(n):
+        number, one = card.component.number, card.component
+        site = ("model.layers.0.self_attn.v", "model.layers.1.mlp.down")[number % 2]
+        found.append(
+            replace(
+                card, component=replace(one, group=site, index=number // 2), is_of_a_matrix=True,
+                base_firings=7 * (number % 3 > 0), is_changed=number == 1,
+                change=change if number == 1 else None,
+            )
+        )  # fmt: skip
+    return found

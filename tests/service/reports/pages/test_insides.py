@@ -29,11 +29,11 @@ def read(page) -> Elements:
 
 
 def components(cards, what="the dictionary") -> Elements:
-    return read(components_page(cards, insides.VOCABULARY, model="team", what=what, command="x"))
+    return read(components_page(insides.browsed(cards, what), model="team", command="x"))
 
 
 def browsed(n: int) -> Browsed:
-    return Browsed(tuple(card_data(card, insides.VOCABULARY) for card in insides.cards(n)), "the dictionary")
+    return insides.browsed(insides.cards(n))
 
 
 def served(all_of_them: Browsed, **wanted) -> Elements:
@@ -140,7 +140,7 @@ def test_another_model_is_asked_the_same_question() -> None:
 def test_changes_can_be_filtered_where_they_were_measured_and_say_their_controls() -> None:
     cards = [replace(card, is_changed=n == 2) for n, card in enumerate(insides.cards(4))]
     told = "1 of 3 tested latents change their firing rate; the base against itself: 0."
-    found = Browsed(tuple(card_data(card, insides.VOCABULARY) for card in cards), "the dictionary", told)
+    found = insides.browsed(cards, changes=told)
     assert [card["number"] for card in choose(found, Wanted(state="changed"))] == [2]
     page = served(found)
     assert f"Changed: {told}" in page.text and "significantly changed" in page.text
@@ -161,6 +161,36 @@ def test_every_filter_and_order_by_hand() -> None:
     assert numbers(order="score")[-2:] == [4, 9]
 
 
+def test_components_of_matrices_are_named_as_in_the_graph_and_stand_beside_the_base() -> None:
+    """Of ten, 0, 3, 6 and 9 are dead in the base, 4 and 9 here; 1 changes beyond its nulls."""
+    ten = insides.browsed(insides.component_cards(10), warning="INVALID: it collapsed")
+    assert [card["id"] for card in ten.cards[:3]] == [
+        "L0__self_attn_v:0", "L1__mlp_down:0", "L0__self_attn_v:1",
+    ]  # fmt: skip
+    assert ten.groups == ["layer 0 · self_attn_v", "layer 1 · mlp_down"]
+    numbers = lambda **wanted: [card["number"] for card in choose(ten, Wanted(**wanted))]  # noqa: E731
+    assert numbers(group=ten.groups[1]) == numbers(search="MLP_down") == [1, 3, 5, 7, 9]
+    assert numbers(state="base") == [1, 2, 4, 5, 7, 8]
+    assert numbers(state="gained") == [0, 3, 6]
+    assert numbers(state="lost") == [4]
+    assert numbers(state="changed") == [1]
+    change = "mean gate in the base 0.1200, here 0.1800: +0.0600 (+0.0400 to +0.0800), q 0.010; "
+    for page in (served(ten), read(components_page(ten, model="team", command="x"))):
+        assert change + "null adapters −0.0100 to +0.0200" in page.text
+        assert "INVALID: it collapsed" in page.text
+        assert "40 tokens, 7 in the base" in page.text
+        assert "gained: alive here alone" in page.text
+    assert "gained" not in served(browsed(10)).text, "the base has nothing beside it"
+
+
+def test_a_card_can_be_asked_for_by_name() -> None:
+    sixty = insides.browsed(insides.component_cards(60))
+    page = served(sixty, card="L1__mlp_down:20")  # number 41
+    assert "page 2 of 3" in page.text
+    assert "L1__mlp_down:20" in [a.get("id") for a in page.named("article")]
+    assert "page 1 of 3" in served(sixty, card="no such").text
+
+
 def test_a_page_of_five_thousand_is_chosen_in_no_time() -> None:
     many = browsed(5_000)
     served(many)
@@ -174,8 +204,7 @@ def test_a_page_of_five_thousand_is_chosen_in_no_time() -> None:
 
 def test_sizes_grow_with_the_components_shown_and_not_with_more() -> None:
     pages = [
-        components_page(insides.cards(n), insides.VOCABULARY, model="m", what="w", command="c")
-        for n in (24, 124, 224)
+        components_page(insides.browsed(insides.cards(n)), model="m", command="c") for n in (24, 124, 224)
     ]
     sizes = [len(render_single_file(page)) for page in pages]
     first, second = (b - a for a, b in pairwise(sizes))
