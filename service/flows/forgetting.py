@@ -18,7 +18,7 @@ from service.db.queries.signatures import (
 from service.db.states import Subject
 from service.enqueue import Enqueuer
 from service.flows.contributions import forget_contributions
-from service.flows.kept_pages import REPORT, drop_people
+from service.flows.kept_pages import REPORT, drop_cards, drop_people
 from service.settings import MIRRORS, Settings
 
 
@@ -44,12 +44,25 @@ def forget_person(asking: Enqueuer, settings: Settings, repository_id: int, key:
     if path:
         forget_contributions(Path(path), settings, key)
         drop_people(store.record(Path(path)), key)
+        drop_cards(store.record(Path(path)))
     with asking.database.writing() as session:
         own = forget_author(session, find_author(session, repository_id, key), by)
         teams = [v for v in list_versions(session, repository_id) if v.subject is Subject.TEAM]
         mark_forgotten(session, repository_id)
     asking.drop_trainings(repository_id)
-    return _delete_own(store, path, key, own, {version.profile for version in teams})
+    n_quoting = _delete_quotations(store, path)
+    return n_quoting + _delete_own(store, path, key, own, {version.profile for version in teams})
+
+
+def _delete_quotations(store: ArtifactStore, path: str) -> int:
+    """Delete what holds windows of everybody's code and is made again when asked for; returns how many."""
+    listed = store.record(Path(path)).artifacts if path else ()
+    parted = (item.partition("/") for item in listed)
+    found = [(kind, digest) for kind, _, digest in parted if kind in {"harvest", "labels"}]
+    there = [item for item in found if store.find(*item) is not None]
+    for kind, digest in there:
+        store.remove(kind, digest)
+    return len(there)
 
 
 def forget_repository(asking: Enqueuer, settings: Settings, repository_id: int, by: str) -> int:

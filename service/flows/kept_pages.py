@@ -241,6 +241,12 @@ def drop_people(record: RepositoryRecord, key: str) -> int:
     return sum(_drop(record, name) for name in names)
 
 
+def drop_cards(record: RepositoryRecord) -> int:
+    """Delete the components browsers of every state, which quote windows of everybody's code."""
+    kinds: tuple[CardKind, ...] = ("components", "decomposition")
+    return sum(_drop(record, name) for kind in kinds for name in record.pointers(_pointer(kind, "")))
+
+
 # ----------------------------------------------------------------------------------- inside the model
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import zipfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from connectors.contribution import Contribution
 from connectors.identity.author import AuthorKind, forgotten_digest
 from fingerprint.storage import write_json
 from service.artifacts import ArtifactError, ArtifactStore
-from service.db.migrate import upgrade
 from service.db.queries import signatures as versions
 from service.db.queries.jobs import fail_open_job, find_job
 from service.db.queries.people import (
@@ -35,10 +33,9 @@ from service.db.queries.repositories import (
     note_ingested,
     number_of,
 )  # fmt: skip
-from service.db.session import connect
 from service.db.states import ConsentState, JobStatus
 from service.db.tables import AuditEvent, Author, Consent, PullCommit, Signature
-from service.enqueue import Enqueuer, prepare_engine
+from service.enqueue import Enqueuer
 from service.flows.forgetting import (
     _take_readings,
     drop_forgotten,
@@ -51,22 +48,6 @@ from service.flows.transfer import TransferError, export_signature, import_signa
 from service.settings import Settings
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, stale_commits=10, stale_days=30)
-
-
-@pytest.fixture
-def asking(settings: Settings) -> Iterator[Enqueuer]:
-    database = connect(settings)
-    upgrade(database)
-    prepare_engine(database)
-    found = Enqueuer.of(database)
-    yield found
-    found.close()
-    database.close()
 
 
 @pytest.fixture(scope="session")
