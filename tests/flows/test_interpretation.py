@@ -33,7 +33,7 @@ from service.flows.kept_pages import find_components, find_graph
 from service.flows.labelling import browsed, label_state
 from service.flows.opened import OpenedProfile, open_profile
 from service.flows.training import Stage
-from service.reports.attribution import attribution_page
+from service.reports.attribution import shift_sentences
 from service.reports.decomposition import edit_page
 from service.settings import Settings
 
@@ -108,7 +108,7 @@ def test_routes_are_attributed_where_there_is_no_dictionary(opened: OpenedProfil
     assert opened.bench.record is not None and opened.bench.settings is not None
     assert find_graph(opened.bench.record, "human:bob-some") == found, "the service's page shows it"
     page = author_report(opened.bench.record.repository, opened.bench.settings, "bob")
-    assert page.attributions == attribution_page(found).sentences
+    assert page.attributions == shift_sentences(found)
     assert author_report(opened.bench.record.repository, opened.bench.settings, "ann").attributions == ()
 
 
