@@ -88,7 +88,7 @@ def find_habits(
     first = {word: _mean(reading.gain, reading, word, 0) for word in tested}
     chosen = sorted((word for word in tested if first[word] > 0), key=lambda word: -first[word])
     told = [_tell(word, first[word], reading, rows, passages, routed) for word in chosen]
-    kept = [one for one in told if one[0].second_gain > max(0.0, *one[0].null_gains)]
+    kept = [one for one in told if one[0].second_gain > max((0.0, *one[0].null_gains))]
     shown = sorted(kept, key=lambda one: -one[0].second_gain)[:MOST_WORDS]
     return Habits(
         words=_with_guesses(shown, rows, routed, author, batch_tokens), n_tested=len(tested),

@@ -47,6 +47,16 @@ def test_a_model_beside_itself_has_no_habits(toy) -> None:
     assert nothing.n_tested > 0
 
 
+def test_without_nulls_what_comes_back_is_told(found, toy) -> None:
+    zero = toy.routed.zero_weights()
+    alone = find_habits(
+        toy.routed, [*toy.slices.calibration, *toy.slices.dev], reference=zero, author=toy.team_weights,
+        nulls=[], passage_tokens=256, batch_tokens=2048,
+    )  # fmt: skip
+    assert {word.text for word in found.words} <= {word.text for word in alone.words}
+    assert all(word.null_gains == () for word in alone.words)
+
+
 def test_no_code_no_habits(toy) -> None:
     zero = toy.routed.zero_weights()
     empty = find_habits(

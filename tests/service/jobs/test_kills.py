@@ -123,4 +123,7 @@ def test_many_reviews_with_workers_dying_all_the_time(scene: Scene):
     checks = sorted(check["number"] for check in scene.world.all("checks"))
     comments = sorted(comment["number"] for comment in scene.world.all("comments"))
     assert checks == comments == list(range(40))
-    assert len(scene.world.happened("completed")) == 40
+    assert all(check["conclusion"] == "neutral" for check in scene.world.all("checks"))
+    # a worker killed at one review takes down its others, maybe between doing and noting: none twice
+    completed = [fact["external_id"] for fact in scene.world.happened("completed")]
+    assert len(set(completed)) == len(completed) <= 40
