@@ -24,12 +24,14 @@ from fingerprint.attribution.report import (
     Graph,
     Mode,
     Node,
+    NullAnswer,
     PooledAblation,
     PromptAttribution,
     TokenProbability,
 )
 from fingerprint.attribution.sites import node_id
 from fingerprint.evaluation.metrics import bootstrap_draws, percentile_interval
+from fingerprint.lm.load import Base
 from fingerprint.lm.pair import ModelPair
 from fingerprint.lm.sites import layer_of, matrix_of
 from fingerprint.lm.tokens import top_guesses
@@ -44,7 +46,8 @@ class Subjects:
     Attributes:
         pair: the base and the adapted state. adapter: the latter's name.
         base, lora: nodes of either. Edits and routes are off in the base: then ``base`` is None.
-        null: nodes of a null adapter of the same kind as ``lora``, or None.
+        null: nodes of a null adapter of the same kind as ``lora``, or None. nulls: the base and every null
+            adapter, whose answers stand beside.
     """
 
     pair: ModelPair
@@ -52,14 +55,16 @@ class Subjects:
     base: NodeSpace | None
     lora: NodeSpace
     null: NodeSpace | None = None
+    nulls: tuple[ModelPair, ...] = ()
 
     @classmethod
     def of_routes(
-        cls, pair: ModelPair, adapter: str, digest: str, null: tuple[ModelPair, str] | None = None
+        cls, pair: ModelPair, adapter: str, digest: str, nulls: Sequence[tuple[ModelPair, str]] = ()
     ) -> Subjects:
-        """Routes as nodes: works wherever there is an adapter."""
-        other = None if null is None else NodeSpace.of_routes(*null)
-        return cls(pair, adapter, None, NodeSpace.of_routes(pair, digest), other)
+        """Routes as nodes: works wherever there is an adapter. nulls: with digests; the first gives nodes."""
+        other = NodeSpace.of_routes(*nulls[0]) if nulls else None
+        beside = tuple(null for null, _ in nulls)
+        return cls(pair, adapter, None, NodeSpace.of_routes(pair, digest), other, beside)
 
     @property
     def has_effect(self) -> bool:
@@ -88,10 +93,8 @@ def attribute_prompts(
 
 def attribute_prompt(subjects: Subjects, question: Question, config: AttributionConfig) -> PromptAttribution:
     """One question, both models."""
-    pair, logits = subjects.pair, []
-    for tau in (0.0, 1.0):
-        with torch.no_grad(), pair.at(tau) as model:
-            logits.append(question.logits(model))
+    pair = subjects.pair
+    logits = [_logits(pair, tau, question) for tau in (0.0, 1.0)]
     null = None
     if subjects.null is not None:
         null = attribute_nodes(subjects.null, question, config).totals.abs().cpu().numpy()
@@ -103,7 +106,27 @@ def attribute_prompt(subjects: Subjects, question: Question, config: Attribution
         effect=None if routes is None else measure_adapter(routes, question, config),
         kl=divergence(*logits),
         note=question.note,
+        nulls=tuple(_null_answer(null, question) for null in subjects.nulls),
     )
+
+
+def _logits(pair: ModelPair, tau: float, question: Question) -> Float[torch.Tensor, "1 v"]:
+    with torch.no_grad(), pair.at(tau) as model:
+        return question.logits(model)
+
+
+def _null_answer(null: ModelPair, question: Question) -> NullAnswer:
+    logits = _logits(null, 1.0, question)
+    return NullAnswer(
+        f=float(question.value(logits)[0]),
+        target_prob=float(logits.softmax(-1)[0, question.target]),
+        likeliest=_likeliest(null.routed.base, logits)[0],
+    )
+
+
+def _likeliest(base: Base, logits: Float[torch.Tensor, "1 v"]) -> tuple[TokenProbability, ...]:
+    guesses = top_guesses(base, logits.log_softmax(-1), N_TOP)[0]
+    return tuple(TokenProbability(token=token, prob=prob) for token, prob in guesses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,10 +160,7 @@ class _Asked:
             target_spec=question.describe(base),
             target_prob=float(probabilities[question.target]),
             target_rank=1 + int((probabilities > probabilities[question.target]).sum()),
-            predicted_top=tuple(
-                TokenProbability(token=token, prob=prob)
-                for token, prob in top_guesses(base, probabilities.log()[None], N_TOP)[0]
-            ),
+            predicted_top=_likeliest(base, logits),
             layers=tuple(sorted({layer_of(site) for site in described.components.sites})),
             matrices=tuple(dict.fromkeys(matrix_of(site) for site in described.components.sites)),
             num_components=described.n_nodes,

@@ -234,12 +234,25 @@ class AdapterEffect(FrozenModel):
     is_exact: bool
 
 
+class NullAnswer(FrozenModel):
+    """What a null adapter says to the same question.
+
+    Attributes:
+        f: what was asked for. target_prob: of the target. likeliest: next token.
+    """
+
+    f: float
+    target_prob: float
+    likeliest: TokenProbability
+
+
 class PromptAttribution(FrozenModel):
     """One question asked of both models.
 
     Attributes:
         id: the prompt's. base, lora: the graphs. effect: the adapter switched and scaled, None without one.
         kl: KL divergence of the adapted next token from the base's, nats. note: on the target.
+        nulls: the answers of null adapters, in one order for all prompts.
     """
 
     id: str
@@ -248,6 +261,7 @@ class PromptAttribution(FrozenModel):
     effect: AdapterEffect | None
     kl: float
     note: str = ""
+    nulls: tuple[NullAnswer, ...] = ()
 
 
 class Estimate(FrozenModel):
@@ -310,3 +324,9 @@ class AttributionBundle(FrozenModel):
     pooled: tuple[PooledAblation, ...]
     shift: Estimate
     transplant: Transplant | None = None
+
+    @property
+    def null_shifts(self) -> tuple[float, ...]:
+        """Mean over prompts of f(null) - f(base) of each null adapter: what ``shift`` is held against."""
+        by_null = zip(*([one.f - p.base.f_full for one in p.nulls] for p in self.prompts), strict=True)
+        return tuple(sum(changes) / len(changes) for changes in by_null)

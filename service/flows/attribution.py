@@ -46,12 +46,12 @@ def attribute(
     name, bench, config = opened.name_of(word), opened.bench, config or AttributionConfig()
     subjects = _subjects(opened, name, nodes)
     questions = [_ask(opened, prompt) for prompt in prompts]
-    null = "" if subjects.null is None else subjects.null.dictionary
+    nulls = [null.digest for null in opened.nulls_of(name).values()]
     asked = [[q.name, q.prompt, q.target, q.against] for q in questions]
     host = None if other is None else opened.name_of(other)
     digest = bench.digest(
         "attribution", questions=asked, nodes=subjects.lora.kind, dictionary=subjects.lora.dictionary,
-        adapter=opened.adapter(name).digest, null=null, config=config.digest,
+        adapter=opened.adapter(name).digest, nulls=nulls, config=config.digest,
         other=None if host is None else opened.adapter(host).digest,
     )  # fmt: skip
 
@@ -101,10 +101,10 @@ def _subjects(opened: OpenedProfile, name: str, nodes: Nodes) -> Subjects:
     routed, own = opened.routed, opened.adapter(name)
     zero, others = routed.zero_weights(), list(opened.nulls_of(name).values())
     pair = ModelPair(routed, zero, own.state)
+    nulls = [(ModelPair(routed, zero, null.state), null.digest) for null in others]
     if nodes == "components" or (nodes == "auto" and has_dictionary(opened)):
         dictionary = load_dictionary(opened)
         base, adapted = (NodeSpace.of_components(dictionary, state) for state in (zero, own.state))
         null = NodeSpace.of_components(dictionary, others[0].state) if others else None
-        return Subjects(pair, name, base, adapted, null)
-    beside = (ModelPair(routed, zero, others[0].state), others[0].digest) if others else None
-    return Subjects.of_routes(pair, name, own.digest, beside)
+        return Subjects(pair, name, base, adapted, null, tuple(one for one, _ in nulls))
+    return Subjects.of_routes(pair, name, own.digest, nulls)

@@ -26,7 +26,10 @@ def attribution_page(bundle: AttributionBundle) -> Page:
         tables += _tables(prompt)
     if len(bundle.prompts) > 1:
         tables.append(pooled_table(bundle.pooled))
-        sentences.append(f"Over {bundle.shift.n} prompts the adapter moves f by {_interval(bundle.shift)}.")
+        sentences.append(
+            f"Over {bundle.shift.n} prompts the adapter moves f by {_interval(bundle.shift)}"
+            f"{_null_shifts(bundle)}."
+        )
     if bundle.transplant is not None:
         tables.append(_transplant_table(bundle.transplant))
     adapter = bundle.prompts[0].lora.adapter if bundle.prompts else ""
@@ -58,8 +61,8 @@ def shift_sentences(bundle: AttributionBundle) -> tuple[str, ...]:
     if len(bundle.prompts) > 1:
         told.append(
             f"Over {bundle.shift.n} prompts the adapter moves what was asked for by "
-            f"{_interval(bundle.shift)} (95 % by resampling prompts). Which parts do it, beside a null "
-            "adapter and with what removing them does, is in the graph."
+            f"{_interval(bundle.shift)} (95 % by resampling prompts){_null_shifts(bundle)}. Which parts do "
+            "it, beside a null adapter and with what removing them does, is in the graph."
         )
     return tuple(told)
 
@@ -69,8 +72,29 @@ def _shift_sentence(prompt: PromptAttribution) -> str:
     return (
         f"After {_shown(prompt.base.prompt)}: base {_shown(first.token)} {probability(first.prob)}, adapted "
         f"{_shown(second.token)} {probability(second.prob)}; {prompt.base.target_spec}: base "
-        f"{probability(prompt.base.target_prob)}, adapted {probability(prompt.lora.target_prob)}."
+        f"{probability(prompt.base.target_prob)}, adapted {probability(prompt.lora.target_prob)}"
+        f"{null_answers(prompt)}."
     )
+
+
+def null_answers(prompt: PromptAttribution) -> str:
+    """What null adapters give the target, as the end of a sentence; "" without one."""
+    if not prompt.nulls:
+        return ""
+    given = [one.target_prob for one in prompt.nulls]
+    ends = dict.fromkeys(probability(end) for end in (min(given), max(given)))
+    noun = "null adapter" if len(given) == 1 else f"{len(given)} null adapters"
+    return f", {noun} {' to '.join(ends)}"
+
+
+def _null_shifts(bundle: AttributionBundle) -> str:
+    """What null adapters move, as an aside; "" without one."""
+    shifts = bundle.null_shifts
+    if not shifts:
+        return ""
+    noun = "a null adapter" if len(shifts) == 1 else f"{len(shifts)} null adapters"
+    ends = dict.fromkeys(f"{end:+.2f}" for end in (min(shifts), max(shifts)))
+    return f"; {noun} by {' to '.join(ends)}"
 
 
 def _completeness(name: str, graph: Graph) -> str:

@@ -12,6 +12,7 @@ from fingerprint.attribution.config import AttributionConfig
 from fingerprint.attribution.prompts import DEFAULT_PROMPTS
 from fingerprint.config import AdapterConfig, ProfileConfig
 from fingerprint.sae.config import RateShiftConfig, SaeConfig
+from fingerprint.vpd.config import VpdConfig
 from service.artifacts import ArtifactStore
 from service.db.queries.people import find_author, record_consent
 from service.db.queries.repositories import keep_repository, number_of
@@ -20,7 +21,9 @@ from service.db.session import Database
 from service.db.states import ConsentState, ReviewStatus
 from service.db.tables import Review
 from service.flows.attribution import attribute
-from service.flows.browsable import latents_of
+from service.flows.browsable import components_of, latents_of
+from service.flows.decomposition import compare_alive, load_dictionary
+from service.flows.decomposition import train_dictionary as decompose_base
 from service.flows.dictionary import train_dictionary
 from service.flows.history_rows import HistoryRead, keep_rows
 from service.flows.ingest import ingest, load_ingested
@@ -66,21 +69,38 @@ class Shown:
         return cls(path, place.commit_id("HEAD"), diffs)
 
 
-def read_inside(repository: Path, settings: Settings) -> None:
-    """What other commands would have stored: a dictionary with labels and shifts, attributions."""
+_PARTS = VpdConfig.tiny().model_copy(
+    update={"steps": 60, "rows": 4, "row_tokens": 64, "gate_width": 64, "importance_coefficient": 3e-4,
+            "frequency_coefficient": 3e-5, "pgd_steps": (0, 5)}
+)  # fmt: skip
+_PARTS_OF = (1,), ("v_proj", "o_proj", "down_proj")
+
+
+def read_inside(repository: Path, settings: Settings) -> str:
+    """What other commands would have stored: a dictionary and a decomposition with labels, attributions.
+
+    Returns the key of the author it was asked of.
+    """
     opened = open_profile(repository, settings)
     dictionary = train_dictionary(opened, _DICTIONARY, "repository")
     measure_shifts(opened, dictionary, RateShiftConfig.tiny(), 8_000)
     author = next(iter(opened.authors))
+    decompose_base(opened, *_PARTS_OF, _PARTS)
+    compare_alive(opened, author, n_tokens=2_000, n_rotations=9)
+    parts = components_of(opened, load_dictionary(opened))
     for who in ("base", "team", author):
         label_state(opened, latents_of(opened, dictionary), who)
+        label_state(opened, parts, who)
     inside = open_profile(repository, settings, lambda _: None)
-    for who in (None, author):
-        attribute(inside, DEFAULT_PROMPTS[:3], who, nodes="routes", config=_GRAPH)
+    attribute(inside, DEFAULT_PROMPTS[:3], None, nodes="components", config=_GRAPH)
+    attribute(inside, DEFAULT_PROMPTS[:3], author, nodes="routes", config=_GRAPH)
+    return author
 
 
-def keep_everything(shown: Shown, settings: Settings, database: Database, profile: str) -> list[str]:
-    """Pages and rows of a profiled repository; returns the addresses of every page."""
+def keep_everything(
+    shown: Shown, settings: Settings, database: Database, profile: str, author: str
+) -> list[str]:
+    """Pages and rows of a profiled repository; returns all addresses, those of one author's insides too."""
     path, store = shown.path, ArtifactStore(settings.home)
     ingested = load_ingested(path, settings)
     with database.writing() as session:
@@ -99,9 +119,15 @@ def keep_everything(shown: Shown, settings: Settings, database: Database, profil
     addresses = ["/", "/authors", f"/teams/{repository}", f"/graphs/{repository}"]
     addresses += [
         f"/graphs/{repository}?prompt=2",
-        *(f"/components/{repository}/{s}" for s in ("base", "team")),
+        *(
+            f"/{parts}/{repository}/{s}"
+            for parts in ("components", "decomposition")
+            for s in ("base", "team")
+        ),
     ]
     addresses += [f"/authors/{number}" for number in authors]
+    one = authors[people.index(author)]
+    addresses += [f"/authors/{one}/{page}" for page in ("graph", "components", "decomposition")]
     return addresses + keep_reviews(shown, settings, database, repository, profile, store)
 
 

@@ -38,9 +38,9 @@ def sample(
     else:
         pytest.skip("PAGES_REPOSITORY names no repository")
     profile = profile_small(shown.path, settings)
-    read_inside(shown.path, settings)
+    author = read_inside(shown.path, settings)
     with serving(home) as served:
-        yield served, keep_everything(shown, settings, served.database, profile)
+        yield served, keep_everything(shown, settings, served.database, profile, author)
 
 
 def test_every_page_with_real_data_fits_and_nothing_complains(chromium: Any, sample: Any) -> None:
@@ -73,4 +73,6 @@ def test_every_first_view_is_small_and_says_something(chromium: Any, sample: Any
         assert page.inner_text("h1")
     page = guest.go(next(a for a in addresses if a.startswith("/authors/")))
     assert "latents" in page.inner_text("#reads ~ .reads").lower()
+    for address in (a for a in addresses if "decomposition" in a):
+        assert guest.go(address).locator("article.card").count() > 10, address
     guest.close()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fingerprint.attribution.report import AttributionBundle, Graph, Node, PromptAttribution
-from service.reports.attribution import pooled_table
+from service.reports.attribution import null_answers, pooled_table
 from service.reports.escape import visible
 from service.reports.pages.environment import render_template, token
 from service.reports.pages.page import WebPage
@@ -58,6 +58,7 @@ def graph_page(
             "about": token(prompt.lora.prompt),
             "targets": _targets(prompt),
             "random": _random_range(prompt.lora),
+            "nulls": null_answers(prompt),
         }
         for prompt in bundle.prompts
     ]

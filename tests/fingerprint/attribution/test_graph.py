@@ -89,13 +89,17 @@ def test_it_is_json_both_ways(bundle):
 
 def test_routes_are_nodes_where_nothing_is_decomposed(routed, state, questions):
     pair = ModelPair(routed, routed.zero_weights(), state(0))
-    null = (ModelPair(routed, routed.zero_weights(), state(5)), "null")
-    found = attribute_prompts(Subjects.of_routes(pair, "ann", "digest", null), questions[:1], QUICK)
+    nulls = [(ModelPair(routed, routed.zero_weights(), other), "null") for other in (state(5), pair.end)]
+    found = attribute_prompts(Subjects.of_routes(pair, "ann", "digest", nulls), questions[:1], QUICK)
     graph = found.prompts[0]
     assert graph.base.nodes == () and graph.base.ablation is None
     assert graph.lora.f_base == pytest.approx(graph.base.f_full, abs=1e-4)
     assert graph.lora.n_nodes_on == graph.lora.num_components == len(routed.sites) * 3
     assert graph.lora.edges and graph.lora.nodes[0].null_quantile is not None
+    other, same = graph.nulls  # the second null is the adapter itself
+    assert same.target_prob == pytest.approx(graph.lora.target_prob) != pytest.approx(other.target_prob)
+    assert same.likeliest == graph.lora.predicted_top[0]
+    assert found.null_shifts[1] == pytest.approx(found.shift.value, abs=1e-4)
 
 
 def test_a_base_paired_with_itself_has_empty_routes(routed, questions):

@@ -20,6 +20,7 @@ from fingerprint.attribution.report import (
     Graph,
     LayerShare,
     Node,
+    NullAnswer,
     PooledAblation,
     PromptAttribution,
     SetAblation,
@@ -43,7 +44,7 @@ from fingerprint.vpd.report import (
     SpanOfMatrix,
     SpanReport,
 )
-from service.reports.attribution import attribution_page
+from service.reports.attribution import attribution_page, shift_sentences
 from service.reports.decomposition import alive_page, dictionary_page, edit_page
 from service.reports.page import Page, render, render_markdown
 
@@ -167,6 +168,30 @@ def graph(mode: str, *, is_complete: bool = True) -> Graph:
         f_base=0.5, completeness_gap=0.01, gap_share=0.006, n_steps=16, first_token_share=0.2, ablation=check,
         dictionary_id="d", seed=0,
     )  # fmt: skip
+
+
+def test_what_a_prompt_raises_stands_beside_null_adapters():
+    def null(f: float, prob: float) -> NullAnswer:
+        return NullAnswer(f=f, target_prob=prob, likeliest=TokenProbability(token="y", prob=0.5))
+
+    prompt = PromptAttribution(
+        id="p", base=graph("base"), lora=graph("lora"), effect=None, kl=0.3,
+        nulls=(null(2.5, 0.2), null(1.5, 0.5)),
+    )  # fmt: skip
+    estimate = Estimate(value=0.3, low=0.1, high=0.6, n=2)
+    bundle = AttributionBundle(
+        config=AttributionConfig(), prompts=(prompt, prompt), pooled=(), shift=estimate
+    )
+    assert bundle.null_shifts == (0.5, -0.5)
+    told = shift_sentences(bundle)
+    assert told[0].endswith("adapted .40, 2 null adapters .20 to .50.")
+    assert (
+        "by 0.30 (0.10 to 0.60) (95 % by resampling prompts); 2 null adapters by -0.50 to +0.50." in told[-1]
+    )
+    one = bundle.model_copy(update={"prompts": (prompt.model_copy(update={"nulls": prompt.nulls[:1]}),) * 2})
+    assert shift_sentences(one)[0].endswith(", null adapter .20.")
+    bare = bundle.model_copy(update={"prompts": (prompt.model_copy(update={"nulls": ()}),) * 2})
+    assert bare.null_shifts == () and "null adapter" not in shift_sentences(bare)[0]
 
 
 def test_attribution_never_stands_without_its_ablation():

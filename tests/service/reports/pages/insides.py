@@ -13,6 +13,7 @@ from fingerprint.attribution.report import (
     Graph,
     Mode,
     Node,
+    NullAnswer,
     PooledAblation,
     PromptAttribution,
     TokenProbability,
@@ -83,6 +84,10 @@ def bundle(text: str = "pub use crate::") -> AttributionBundle:
             lora=graph("lora", 30, n + 9, text),
             effect=None,
             kl=0.2,
+            nulls=tuple(
+                NullAnswer(f=1.0 + f, target_prob=0.05 + f, likeliest=TokenProbability(token=text, prob=0.3))
+                for f in (0.0, 0.02)
+            ),
         )
         for n in range(2)
     )

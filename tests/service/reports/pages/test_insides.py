@@ -74,7 +74,7 @@ def test_the_graph_says_both_models_and_their_difference() -> None:
 def test_shifts_of_tokens_are_told_for_people_and_with_their_interval() -> None:
     first, second, pooled = shift_sentences(insides.bundle())
     guess = "'pub·use·crate::' .30"
-    target = "logit of 'config': base .04, adapted .26"
+    target = "logit of 'config': base .04, adapted .26, 2 null adapters .05 to .07"
     assert first == second == f"After 'pub·use·crate::': base {guess}, adapted {guess}; {target}."
     assert pooled.startswith("Over 2 prompts the adapter moves what was asked for by 1.00 (0.50 to 1.50)")
 
