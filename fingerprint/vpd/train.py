@@ -61,6 +61,12 @@ class Decomposition:
     watches: tuple[Watch, ...]
     losses: tuple[float, ...]
 
+    @property
+    def objective(self) -> float:
+        """Mean loss of the last twentieth of the steps, over which sparsity no longer tightens."""
+        last = self.losses[-max(1, len(self.losses) // 20) :]
+        return sum(last) / len(last) if last else math.inf
+
 
 def decompose(
     target: Target,

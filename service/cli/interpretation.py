@@ -50,6 +50,10 @@ Sparsity = Annotated[
     list[float] | None,
     typer.Option("--sparsity", help="Sparsity coefficient; given several times, the sparsest that recovers."),
 ]
+Starts = Annotated[
+    int,
+    typer.Option("--starts", min=1, help="Starts of every run; the one whose objective ends lowest counts."),
+]
 Width = Annotated[
     int | None,
     typer.Option("--gate-width", min=1, help="Width of the gating network instead of the preset's."),
@@ -92,6 +96,7 @@ def train_dictionary(
     row_tokens: RowTokens = None,
     gate_width: Width = None,
     coefficients: Sparsity = None,
+    starts: Starts = 1,
     seed: Seed = 0,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -104,7 +109,7 @@ def train_dictionary(
         repo,
         home,
         lambda opened: decomposition.train_dictionary(
-            opened, layers or (), matrices or (), config, coefficients or ()
+            opened, layers or (), matrices or (), config, coefficients or (), starts
         ),
     )
     _show(found, dictionary_page(found), form)
@@ -121,6 +126,7 @@ def decompose_edit(
     row_tokens: RowTokens = None,
     gate_width: Width = None,
     coefficients: Sparsity = None,
+    starts: Starts = 1,
     seed: Seed = 0,
     form: FormatOption = Format.TEXT,
 ) -> None:
@@ -130,7 +136,9 @@ def decompose_edit(
 
     config = _config(preset, steps=steps, rows=rows, row_tokens=row_tokens, gate_width=gate_width, seed=seed)
     found = _run(
-        repo, home, lambda opened: decomposition.decompose_adapter(opened, author, config, coefficients or ())
+        repo,
+        home,
+        lambda opened: decomposition.decompose_adapter(opened, author, config, coefficients or (), starts),
     )
     _show(found, edit_page(found), form)
 

@@ -51,24 +51,29 @@ class AliveAnswer:
 
 def train_dictionary(
     opened: OpenedProfile, layers: Sequence[int], matrices: Sequence[str], config: VpdConfig,
-    coefficients: Sequence[float] = (),
+    coefficients: Sequence[float] = (), n_starts: int = 1,
 ) -> DictionarySummary:  # fmt: skip
     """Decompose the base's weights on the team's code and foreign code, and let it be the base's dictionary.
 
     Args:
         coefficients: sparsity coefficients to try; the sparsest valid run whose gates leave at most a tenth
-            of the ablated model's distance is taken. None: the config's own.
+            of the ablated model's distance is taken. None: the config's own. n_starts: of every run, the
+            one whose objective ends lowest is taken.
 
     Raises:
         VpdError: no such matrix.
     """
     from fingerprint.vpd.edits import choose_on_front
     from fingerprint.vpd.language import choose_sites
+    from fingerprint.vpd.restarts import best_of_starts
 
     record = opened.bench.record
     assert record is not None, "a profiled repository has a record"
     run = _WeightsRun(opened, choose_sites(opened.routed.base, layers, matrices))
-    found, front = choose_on_front(run.decompose, config, coefficients or (config.importance_coefficient,))
+    found, front = choose_on_front(
+        lambda dials: best_of_starts(run.decompose, dials, n_starts), config,
+        coefficients or (config.importance_coefficient,),
+    )  # fmt: skip
     record.point(_DICTIONARY + opened.routed.base.revision, run.digest(found.config))
     return load_dictionary(opened).summary().model_copy(update={"front": front if len(front) > 1 else ()})
 
@@ -151,34 +156,40 @@ def load_dictionary(opened: OpenedProfile) -> SharedDictionary:
 
 
 def decompose_adapter(
-    opened: OpenedProfile, word: str | None, config: VpdConfig, coefficients: Sequence[float] = ()
-) -> EditReport:
+    opened: OpenedProfile, word: str | None, config: VpdConfig, coefficients: Sequence[float] = (),
+    n_starts: int = 1,
+) -> EditReport:  # fmt: skip
     """LoRA-VPD of the team's or an author's adapter, a null adapter decomposed alike beside it.
 
     Args:
         word: the author; None: the team. coefficients: sparsity coefficients to try; none: the config's own.
+            n_starts: of every run, the null's too; the one whose objective ends lowest is taken.
 
     Raises:
         UnknownAuthorError, NotProfiledError: no such adapter.
     """
     from fingerprint.vpd.edits import choose_on_front, report_edit
+    from fingerprint.vpd.restarts import best_of_starts
 
     name, bench = opened.name_of(word), opened.bench
     run = _EditRun(opened, name)
     nulls = list(opened.nulls_of(name).items())[:1]
     facts = {"config": config.digest, "tried": list(coefficients), "texts": run.texts, "name": name,
-             "format": 2}  # fmt: skip
+             "starts": n_starts, "format": 3}  # fmt: skip
     digest = bench.digest(
         "edits", adapters=[opened.adapter(name).digest, *(null.digest for _, null in nulls)], **facts
     )
 
     def write(directory: Path) -> None:
+        def at(adapter: Adapter, who: str, dials: VpdConfig) -> Decomposition:
+            return best_of_starts(lambda start: run.decompose(adapter, who, start), dials, n_starts)
+
         own = opened.adapter(name)
         found, front = choose_on_front(
-            lambda dials: run.decompose(own, name, dials), config,
-            coefficients or (config.importance_coefficient,),
-        )  # fmt: skip
-        beside = {n: run.decompose(null, n, found.config) for n, null in nulls}
+            lambda dials: at(own, name, dials), config, coefficients or (config.importance_coefficient,)
+        )
+        dials = found.config.model_copy(update={"seed": config.seed})
+        beside = {n: at(null, n, dials) for n, null in nulls}
         target = run.target(own)
         report = report_edit(
             bench.routed.base, name, found, target, run.batches(config),
@@ -186,7 +197,8 @@ def decompose_adapter(
         )  # fmt: skip
         write_json(directory / "edits.json", report.model_dump(mode="json"))
         adapters = {name: own, **{n: null for n, null in nulls if n in beside}}
-        made = [[who, run.digest(adapter, found.config)] for who, adapter in adapters.items()]
+        runs = {name: found, **beside}
+        made = [[who, run.digest(adapter, runs[who].config)] for who, adapter in adapters.items()]
         write_json(directory / "runs.json", made)
 
     place = bench.make("edits", digest, f"edits of {name}", write)

@@ -14,6 +14,7 @@ from fingerprint.vpd.recovery import (
     identity_errors,
     singular_cosines,
 )
+from fingerprint.vpd.restarts import best_of_starts
 from fingerprint.vpd.toys import PlantedEdit, ResidualMlp, ToyModelOfSuperposition
 from fingerprint.vpd.train import Decomposition, decompose
 
@@ -131,15 +132,19 @@ def test_without_the_adversarial_term_a_fresh_adversary_does_ten_times_the_harm(
 
 
 TMS = VpdConfig.toy().model_copy(
-    update={"n_components": 20, "steps": 3_000, "importance_coefficient": 8e-4, "frequency_coefficient": 4e-4}
+    update={"n_components": 40, "steps": 2_000, "importance_coefficient": 8e-4, "frequency_coefficient": 4e-4}
 )
 
 
+STARTS = 4
+"""One start of three falls into an optimum where a component stands in for two others (README.md)."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("has_hidden", [False, True])
-def test_superposed_features_are_components(has_hidden):
-    toy = ToyModelOfSuperposition.train(has_hidden=has_hidden)
-    found = decompose(toy.target, toy.data(512), TMS)
+@pytest.mark.parametrize(("seed", "has_hidden"), [(0, False), (1, False), (2, False), (0, True)])
+def test_superposed_features_are_components_of_the_best_start(seed, has_hidden):
+    toy = ToyModelOfSuperposition.train(seed=seed, has_hidden=has_hidden)
+    found = best_of_starts(lambda config: decompose(toy.target, toy.data(512), config), TMS, STARTS)
     mmcs, ml2r = column_match(*alive_components(found, "encode"), toy.target.sites["encode"].matrix)
     assert mmcs > 0.98
     assert 0.9 < ml2r < 1.1
@@ -150,7 +155,7 @@ def test_superposed_features_are_components(has_hidden):
 @pytest.mark.slow
 def test_more_features_than_neurons_are_components():
     toy = ResidualMlp.train()
-    config = TMS.model_copy(update={"n_components": 40, "importance_coefficient": 1e-5})
+    config = TMS.model_copy(update={"steps": 3_000, "importance_coefficient": 1e-5})
     found = decompose(toy.target, toy.data(512), config)
     read = F.linear(toy.target.sites["mlp_in"].matrix, toy.embed)
     V, U = alive_components(found, "mlp_in")
