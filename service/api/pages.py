@@ -59,7 +59,7 @@ CARDS: dict[kept_pages.CardKind, str] = {"components": "latents", "decomposition
 
 
 def _wanted(
-    search: Words = "", group: Words = "", state: State = "", order: Order = "number", page: Number = 1,
+    search: Words = "", group: Words = "", state: State = "", order: Order = "score", page: Number = 1,
     card: Words = "",
 ) -> Wanted:  # fmt: skip
     return Wanted(search, group, state, order, page, card)

@@ -73,18 +73,18 @@ def _shift_sentence(prompt: PromptAttribution) -> str:
         f"After {_shown(prompt.base.prompt)}: base {_shown(first.token)} {probability(first.prob)}, adapted "
         f"{_shown(second.token)} {probability(second.prob)}; {prompt.base.target_spec}: base "
         f"{probability(prompt.base.target_prob)}, adapted {probability(prompt.lora.target_prob)}"
-        f"{null_answers(prompt)}."
+        f"{', ' if prompt.nulls else ''}{null_answers(prompt)}."
     )
 
 
 def null_answers(prompt: PromptAttribution) -> str:
-    """What null adapters give the target, as the end of a sentence; "" without one."""
+    """What null adapters give the target; "" without one."""
     if not prompt.nulls:
         return ""
     given = [one.target_prob for one in prompt.nulls]
     ends = dict.fromkeys(probability(end) for end in (min(given), max(given)))
     noun = "null adapter" if len(given) == 1 else f"{len(given)} null adapters"
-    return f", {noun} {' to '.join(ends)}"
+    return f"{noun} {' to '.join(ends)}"
 
 
 def _null_shifts(bundle: AttributionBundle) -> str:

@@ -118,7 +118,7 @@ class Wanted:
     search: str = ""
     group: str = ""
     state: State = ""
-    order: Order = "number"
+    order: Order = "score"
     page: int = 1
     card: str = ""
 
@@ -136,9 +136,9 @@ def choose(browsed: Browsed, wanted: Wanted) -> list[Mapping[str, Any]]:
 
 def components_page(browsed: Browsed, *, model: str, command: str) -> WebPage:
     """The page of all components. model: whose firings ("base", "team", an author)."""
-    shown = browsed.cards
-    body = _body(browsed, shown[:PER_VIEW], model, command=command)
-    data = {"cards": shown, "perView": PER_VIEW, "corpus": CORPUS}
+    first = choose(browsed, Wanted())[:PER_VIEW]
+    body = _body(browsed, first, model, command=command)
+    data = {"cards": browsed.cards, "perView": PER_VIEW, "corpus": CORPUS}
     return _page(model, body, ("page.js", "components.js"), {"components": data})
 
 

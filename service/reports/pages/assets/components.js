@@ -27,7 +27,7 @@
     if (card.isChanged) place.appendChild(html("span", "changed", "badge"));
     header.appendChild(place);
     article.appendChild(header);
-    article.appendChild(html("p", "density " + card.density.toFixed(4) + (isCount(card.nBase) ? " \u00b7 " + thousands(card.n) + " tokens, " + thousands(card.nBase) + " in the base" : "") + " \u00b7 position 0 " + (card.first === null ? "never" : percent(card.first)) + " \u00b7 " + (card.score ? "label AUROC " + card.score[0].toFixed(2) + " (" + card.score[1].toFixed(2) + " to " + card.score[2].toFixed(2) + ")" : "label not scored"), "small soft"));
+    article.appendChild(html("p", "density " + card.density.toFixed(4) + (isCount(card.nBase) ? " \u00b7 " + thousands(card.n) + " tokens, " + thousands(card.nBase) + " in the base" : "") + " \u00b7 " + (card.first === null ? "never" : percent(card.first)) + " at position 0 \u00b7 " + (card.score ? "label AUROC " + card.score[0].toFixed(2) + " (" + card.score[1].toFixed(2) + " to " + card.score[2].toFixed(2) + ")" : "label not scored"), "small soft"));
     if (card.change) article.appendChild(html("p", card.change, "small soft"));
     [["on", card.inputs], ["before", card.outputs]].forEach(function (side) {
       if (!side[1].length) return;
@@ -92,5 +92,5 @@
   filter();
   // A link from the graph names a card.
   var named = decodeURIComponent(location.hash.slice(1));
-  all.forEach(function (card, i) { if (named && card.id === named) { page = Math.floor(i / data.perView); show(); byId(card.id).scrollIntoView(); } });
+  all.forEach(function (card, i) { if (named && card.id === named) { page = Math.floor(found.indexOf(i) / data.perView); show(); byId(card.id).scrollIntoView(); } });
 })();

@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -131,7 +133,7 @@ def test_another_model_is_asked_the_same_question() -> None:
     links = {
         a["href"]: a for a in Elements(render_served(page, str)).named("a") if a.get("class") == "button"
     }
-    asked = "?search=load&group=&state=&order=number"
+    asked = "?search=load&group=&state=&order=score"
     assert list(links) == [address + asked for _, address in models]
     assert [a.get("aria-current") for a in links.values()] == [None, "page"]
     assert not [a for a in served(browsed(60)).named("a") if a.get("class") == "button"], "one model alone"
@@ -147,10 +149,14 @@ def test_changes_can_be_filtered_where_they_were_measured_and_say_their_controls
     assert "changed" not in served(browsed(4)).text
 
 
+def _numbers(found: Browsed, **wanted: Any) -> list[int]:
+    return [card["number"] for card in choose(found, Wanted(**{"order": "number"} | wanted))]
+
+
 def test_every_filter_and_order_by_hand() -> None:
     """Of ten cards 4 and 9 are dead, 0, 3, 6 and 9 the corpus's own; labels are "on load<n mod 7>"."""
     ten = browsed(10)
-    numbers = lambda **wanted: [card["number"] for card in choose(ten, Wanted(**wanted))]  # noqa: E731
+    numbers = partial(_numbers, ten)
     assert numbers(state="alive") == [0, 1, 2, 3, 5, 6, 7, 8]
     assert numbers(state="author") == [1, 2, 5, 7, 8]
     assert numbers(state="changed") == []
@@ -159,6 +165,8 @@ def test_every_filter_and_order_by_hand() -> None:
     density = [card["density"] for card in choose(ten, Wanted(order="density"))]
     assert density == sorted(density, reverse=True)
     assert numbers(order="score")[-2:] == [4, 9]
+    scores = [(card["score"] or [-1])[0] for card in choose(ten, Wanted())]
+    assert scores == sorted(scores, reverse=True), "what says most comes first"
 
 
 def test_components_of_matrices_are_named_as_in_the_graph_and_stand_beside_the_base() -> None:
@@ -168,7 +176,7 @@ def test_components_of_matrices_are_named_as_in_the_graph_and_stand_beside_the_b
         "L0__self_attn_v:0", "L1__mlp_down:0", "L0__self_attn_v:1",
     ]  # fmt: skip
     assert ten.groups == ["layer 0 · self_attn_v", "layer 1 · mlp_down"]
-    numbers = lambda **wanted: [card["number"] for card in choose(ten, Wanted(**wanted))]  # noqa: E731
+    numbers = partial(_numbers, ten)
     assert numbers(group=ten.groups[1]) == numbers(search="MLP_down") == [1, 3, 5, 7, 9]
     assert numbers(state="base") == [1, 2, 4, 5, 7, 8]
     assert numbers(state="gained") == [0, 3, 6]
