@@ -150,7 +150,8 @@ def test_changes_can_be_filtered_where_they_were_measured_and_say_their_controls
 
 
 def _numbers(found: Browsed, **wanted: Any) -> list[int]:
-    return [card["number"] for card in choose(found, Wanted(**{"order": "number"} | wanted))]
+    asked: dict[str, Any] = {"order": "number"} | wanted
+    return [card["number"] for card in choose(found, Wanted(**asked))]
 
 
 def test_every_filter_and_order_by_hand() -> None:
