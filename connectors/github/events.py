@@ -96,7 +96,12 @@ class MergeGroupRef:
 
 @dataclass(frozen=True, slots=True)
 class ThreadRef:
-    """A review thread: node id, where it stands, and what was said first, by whom and when."""
+    """A review thread: node id, where it began, and what was said first, by whom and when.
+
+    Attributes:
+        commit_sha: the commit that was remarked on, "" where GitHub does not tell. line: in the file at that
+            commit, else as it is now; 0 when it is no line of the new file.
+    """
 
     id: str
     path: str
@@ -104,6 +109,7 @@ class ThreadRef:
     body: str
     author: Account = Account(0, "")
     written_at: datetime | None = None
+    commit_sha: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,11 +141,16 @@ class PullCommit:
 
 @dataclass(frozen=True, slots=True)
 class ThreadComment:
-    """One comment of a review thread. author: None when the account was deleted."""
+    """One comment of a review thread. author: None when the account was deleted.
+
+    Attributes:
+        original_sha: the commit that was looked at when it was written, "" where GitHub does not tell.
+    """
 
     body: str
     written_at: datetime
     author: Account | None
+    original_sha: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,8 @@ class ReviewThread:
 
     Attributes:
         line, start_line: in the file as it is now; 0 where the line is gone.
+        original_line: in the file as it was when the thread began; 0 where GitHub does not tell.
+        is_about_deleted: its lines are of the file before the change.
         comments: the first few of ``n_comments``.
     """
 
@@ -165,6 +172,8 @@ class ReviewThread:
     is_outdated: bool
     comments: tuple[ThreadComment, ...]
     n_comments: int
+    original_line: int = 0
+    is_about_deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,12 +272,16 @@ def _commit(node: Json) -> PullCommit:
 def _thread(node: Json) -> ReviewThread:
     comments = record(node, "comments")
     said = tuple(
-        ThreadComment(text(found, "body"), _moment(found, "createdAt"), _actor(part(found, "author")))
+        ThreadComment(
+            text(found, "body"), _moment(found, "createdAt"), _actor(part(found, "author")),
+            text(found, "originalCommit", "oid"),
+        )
         for found in records(comments, "nodes")
-    )
+    )  # fmt: skip
     return ReviewThread(
         text(node, "id"), text(node, "path"), number(node, "line"), number(node, "startLine"),
         is_true(node, "isResolved"), is_true(node, "isOutdated"), said, number(comments, "totalCount"),
+        number(node, "originalLine"), text(node, "diffSide") == "LEFT",
     )  # fmt: skip
 
 

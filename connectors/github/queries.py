@@ -41,11 +41,14 @@ query MergedPulls($owner: String!, $name: String!, $after: String, $count: Int!)
             path
             line
             startLine
+            originalLine
+            diffSide
             comments(first: 5) {
               totalCount
               nodes {
                 body
                 createdAt
+                originalCommit { oid }
                 author { __typename login ... on User { databaseId } ... on Bot { databaseId } }
               }
             }

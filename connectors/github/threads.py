@@ -19,13 +19,18 @@ _STYLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class StyleRemark:
-    """A resolved remark about how a line is written: a label for evaluation, never text to train on."""
+    """A resolved remark about how a line is written: a label for evaluation, never text to train on.
+
+    Attributes:
+        commit_sha: the commit that was remarked on; by the last one the remark may have been followed.
+        line: in the file at that commit; 0 when the remark is on no line of it.
+    """
 
     pull: int
     thread: str
     path: str
     line: int
-    head_sha: str
+    commit_sha: str
 
 
 def is_style_remark(thread: ReviewThread) -> bool:
@@ -44,4 +49,13 @@ def is_about_style(said: str, by: Account) -> bool:
 def style_remarks(pull: MergedPull) -> tuple[StyleRemark, ...]:
     """The resolved style remarks of a pull request."""
     found = (thread for thread in pull.threads if is_style_remark(thread))
-    return tuple(StyleRemark(pull.number, t.id, t.path, t.line, pull.head_sha) for t in found)
+    return tuple(StyleRemark(pull.number, t.id, t.path, *_beginning(t, pull.head_sha)) for t in found)
+
+
+def _beginning(thread: ReviewThread, head_sha: str) -> tuple[int, str]:
+    """Line and commit where a thread began; where GitHub tells but one of them, as it is now at the head."""
+    began = thread.comments[0].original_sha
+    line, commit = (
+        (thread.original_line, began) if began and thread.original_line else (thread.line, head_sha)
+    )
+    return (0 if thread.is_about_deleted else line), commit

@@ -218,9 +218,11 @@ def _merge_group(value: Json) -> MergeGroupRef:
 
 def _thread(value: Json) -> ThreadRef:
     first = next(iter(records(value, "comments")), {})
+    began = text(first, "original_commit_id") if number(first, "original_line") else ""
+    line = 0 if text(first, "side") == "LEFT" else number(first, "original_line" if began else "line")
     return ThreadRef(
-        text(value, "node_id"), text(first, "path"), number(first, "line"), text(first, "body"),
-        read_account(record(first, "user")), _moment(first, "created_at"),
+        text(value, "node_id"), text(first, "path"), line, text(first, "body"),
+        read_account(record(first, "user")), _moment(first, "created_at"), began,
     )  # fmt: skip
 
 

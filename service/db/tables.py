@@ -154,7 +154,11 @@ class PullCommit(Row, table=True):
 
 
 class ReviewThread(Row, table=True):
-    """A person's remark on a line and whether it was settled: a label for the evaluation, nothing else."""
+    """A person's remark on a line and whether it was settled: a label for the evaluation, nothing else.
+
+    Attributes:
+        commit_sha: the commit that was remarked on. line: in the file at that commit.
+    """
 
     id: int | None = own_id()
     pull_request_id: int = belongs_to("pull_request")

@@ -121,7 +121,7 @@ def _thread_rows(pull: int, merged: MergedPull, by_account: Mapping[int, str]) -
         first = said[remark.thread]
         yield ReviewThread(
             pull_request_id=pull, node_id=remark.thread, path=remark.path, line=remark.line or None,
-            commit_sha=remark.head_sha, is_resolved=True, created_at=first.written_at,
+            commit_sha=remark.commit_sha, is_resolved=True, created_at=first.written_at,
             author_key=by_account.get(first.author.id, "") if first.author else "",
             body_digest=_digest(first.body),
         )  # fmt: skip
@@ -143,8 +143,9 @@ def label_thread(
     author = find_account(session, repository_id, thread.author.id)
     session.add(ReviewThread(
         pull_request_id=pull.id or 0, node_id=thread.id, path=thread.path, line=thread.line or None,
-        commit_sha=pull.head_sha, is_resolved=True, created_at=thread.written_at or now(),
-        author_key="" if author is None else author.key, body_digest=_digest(thread.body),
+        commit_sha=thread.commit_sha or pull.head_sha, is_resolved=True,
+        created_at=thread.written_at or now(), author_key="" if author is None else author.key,
+        body_digest=_digest(thread.body),
     ))  # fmt: skip
     return True
 

@@ -209,6 +209,24 @@ def test_resolved_style_remarks_are_labels(bench):
     assert [(r.pull, r.thread, r.path, r.line) for r in style_remarks(pull)] == [(7, "T-nit:", "app.py", 3)]
 
 
+@pytest.mark.parametrize(
+    ("commit_sha", "more", "began"),
+    [
+        ("c" * 40, {"originalLine": 8, "line": None}, (8, "c" * 40)),
+        ("c" * 40, {"line": 5}, (5, f"{7:040x}")),
+        (None, {"originalLine": 8, "line": 5}, (5, f"{7:040x}")),
+        ("c" * 40, {"originalLine": 8, "diffSide": "LEFT"}, (0, "c" * 40)),
+    ],
+    ids=["told", "no line then", "no commit then", "on a deleted line"],
+)
+def test_a_remark_knows_where_it_began(bench, commit_sha, more, began):
+    repo = bench.repo()
+    said = {"body": "nit: shorter", "user": "eve"} | ({"commit": commit_sha} if commit_sha else {})
+    repo.pulls[7] = merged(7, threads=[thread("nit: shorter") | more | {"comments": [said]}])
+    (pull,) = merged_pulls(bench.client(repo), REPO).pulls
+    assert [(r.line, r.commit_sha) for r in style_remarks(pull)] == [began]
+
+
 def test_bulk_faults(bench):
     repo = bench.repo()
     repo.pulls[7] = merged(7)

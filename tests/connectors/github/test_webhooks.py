@@ -323,6 +323,16 @@ def test_threads_installations_and_repositories():
     assert isinstance(thread, LabelThread)
     assert thread.is_resolved
     assert thread.thread.path
+    payload = example("pull_request_review_thread", "resolved")
+    first = payload["thread"]["comments"][0]
+    first |= {"line": None, "original_line": 8, "original_commit_id": "c" * 40, "side": "RIGHT"}
+    found: list[tuple[int, str]] = []
+    for more in ({}, {"side": "LEFT"}, {"line": 5, "original_line": None, "side": "RIGHT"}):
+        first |= more
+        (ask,) = asked("pull_request_review_thread", payload)
+        assert isinstance(ask, LabelThread)
+        found.append((ask.thread.line, ask.thread.commit_sha))
+    assert found == [(8, "c" * 40), (0, "c" * 40), (5, "")]
     (installed,) = asked("installation", example("installation", "created"))
     assert isinstance(installed, UpdateInstallation)
     assert installed.added

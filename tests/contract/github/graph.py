@@ -92,10 +92,12 @@ def _commit(world: World, commit: dict[str, Any]) -> dict[str, Any]:
 
 def _thread(world: World, thread: dict[str, Any]) -> dict[str, Any]:
     comments = [
-        {"body": c["body"], "createdAt": "2026-01-05T09:00:00Z", "author": _actor(world, c["user"])}
+        {"body": c["body"], "createdAt": "2026-01-05T09:00:00Z", "author": _actor(world, c["user"]),
+         "originalCommit": {"oid": c["commit"]} if "commit" in c else None}
         for c in thread["comments"]
-    ]
-    return {"isOutdated": False, "startLine": None, **thread, "comments": _connection(comments)}
+    ]  # fmt: skip
+    known = {"isOutdated": False, "startLine": None, "originalLine": None, "diffSide": "RIGHT"}
+    return {**known, **thread, "comments": _connection(comments)}
 
 
 def _connection(nodes: list[Any]) -> Callable[..., Any]:
