@@ -96,6 +96,7 @@ class HunkDrift(FrozenModel):
         path: file path; header: the hunk's section or ""; first_line: first line in the new file.
         n_tokens: scored tokens.
         log_ratio: log p_team - log p_base over the scored tokens, nats.
+        base_log_prob: log p_base of them: the control; None in reports of before it was kept.
         percentile: share of calibration commits that drift less than this hunk, in [0, 1]; the
             hunk has no verdict of its own.
         lines: per added line. findings, shares, routes, tokens: filled for the hunks that were explained.
@@ -111,6 +112,7 @@ class HunkDrift(FrozenModel):
     n_tokens: int
     log_ratio: float
     percentile: float
+    base_log_prob: float | None = None
     lines: tuple[LineDrift, ...] = ()
     findings: tuple[Finding, ...] = ()
     shares: tuple[RouteShare, ...] = ()

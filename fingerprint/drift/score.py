@@ -320,6 +320,7 @@ def _rank_hunks(diff: _Diff) -> list[tuple[int, HunkDrift]]:
             n_tokens=int(diff.measures.n_scored[index]),
             log_ratio=float(diff.measures.log_ratio[index]),
             percentile=share_below(diff.cell.scores, float(scores[i])),
+            base_log_prob=float(diff.contributions.start_log_prob[index]),
             lines=_lines(diff, index),
         )
         ranked.append((index, hunk))

@@ -71,6 +71,8 @@ def test_the_foreign_hunk_ranks_first_and_is_explained(toy) -> None:
         first.log_ratio + first.gap_nats, abs=1e-3
     )
     assert sum(line.log_ratio for line in first.lines) == pytest.approx(first.log_ratio, abs=1e-3)
+    assert first.base_log_prob is not None
+    assert first.base_log_prob < 0
     assert [line.line for line in first.lines] == list(range(11, 17))
     assert sum(line.n_tokens for line in first.lines) == first.n_tokens
     by_site = {share.site: share.nats for share in first.shares}
