@@ -158,6 +158,10 @@ class LexicalView:
         """Standardised novelty [n] of texts with counts; larger is more foreign."""
         return self.trend.standardise(_novelty(self.neighbours, measures), measures.n_scored)
 
+    def score_texts(self, texts: Sequence[str], sizes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+        """``score`` of added texts with so many scored tokens each."""
+        return self.trend.standardise(self.neighbours.score(texts), sizes)
+
     def to_readings(self) -> dict[str, np.ndarray]:
         """Its arrays under "lexical_<name>", for TeamSignature.readings."""
         near = self.neighbours

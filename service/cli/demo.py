@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -242,12 +242,11 @@ def _score_newest(repository: Path, settings: Settings, reviewer: Reviewer, conf
     ingested = load_ingested(repository, settings)
     corpus = enrol(ingested.store, ingested.authors, TeamChoice(with_agents=config.with_agents)).corpus
     held_out = corpus.split_by_time(config.drift.slices)[-1].groups[-_N_NEWEST:]
-    drift = reviewer.profile.config.drift.model_copy(update={"explained_hunks": 0})
-    profile = replace(reviewer.profile, config=reviewer.profile.config.model_copy(update={"drift": drift}))
+    quick = reviewer.without_explaining()
     output().print("\nThe newest commits, which nothing was learned from:")
     newest = ""
     for commit in held_out:
-        report = _review_commit(repository, commit, replace(reviewer, profile=profile))
+        report = _review_commit(repository, commit, quick)
         output().print(Text(f"  {commit[:12]}  {verdict_line(report)}"))
         newest = newest if report.verdict is Verdict.NOT_SCORED else commit
     return newest

@@ -12,6 +12,7 @@ from service.cli.console import find_repository
 if TYPE_CHECKING:
     from service.db.session import Session
     from service.db.tables import Repository
+    from service.flows.backtest import Tested
     from service.settings import Settings
 
 KeptRepo = Annotated[
@@ -75,3 +76,19 @@ def keep_folder(session: Session, repo: Path) -> Repository:
         return found
     place = str(find_repository(repo))
     return keep_repository(session, place, path=place)
+
+
+def find_scoring(session: Session, row: Repository, team: str, last: int) -> Tested | None:
+    """What a kept repository is scored with and its last merged changes; None: a folder nobody profiled here.
+
+    Raises:
+        NotProfiledError: the team, or the repository on GitHub, has no signature yet.
+    """
+    from service.flows.backtest import find_tested
+    from service.flows.profile import NotProfiledError
+
+    found = find_tested(session, row, team, last)
+    if found is None and (team or row.github_id is not None):
+        why = f"no signature of team {team}" if team else "no signature"
+        raise NotProfiledError(f"{row.full_name}: {why} yet; run `routeprint jobs ask profile`")
+    return found

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.console import HERE, ExitCode, Home, Repo, find_repository, note, settings_for, show
-from service.cli.kept import KeptRepo, find_kept, has_service
+from service.cli.kept import KeptRepo, find_kept, find_scoring, has_service
 from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 from service.cli.profiles import Format, FormatOption
 
@@ -115,13 +115,13 @@ def backtest(
     import json
 
     from service.cli.console import commits
-    from service.flows.backtest import local_changes, reviewing, run_backtest
+    from service.flows.backtest import MergedHead, local_changes, reviewing, run_backtest
     from service.flows.profile import load_profile_version
     from service.flows.review import Reviewer, load_reviewer
     from service.reports.backtest import render_backtest
     from service.reports.wording import plural
 
-    settings, tested, lost = settings_for(home), _find_tested(home, repo, team, last), list[int]()
+    settings, tested, lost = settings_for(home), _find_tested(home, repo, team, last), list[MergedHead]()
     if tested is None:
         repository = find_repository(repo)
         reviewer, changes = load_reviewer(repository, settings), local_changes(repository, last)
@@ -149,18 +149,12 @@ def _find_tested(home: Path | None, repo: Path, team: str, last: int) -> Tested 
         NotProfiledError: the service keeps the repository, and the team has no signature there.
     """
     from service.cli.work import asking_on
-    from service.flows.backtest import find_tested
-    from service.flows.profile import NotProfiledError
 
     if repo.expanduser().exists() and not has_service(settings_for(home)):
         return None
     with asking_on(home) as asking, asking.database.reading() as session:
         row = find_kept(session, repo)
-        found = None if row is None else find_tested(session, row, team, last)
-        if found is None and row is not None and (team or row.github_id is not None):
-            why = f"no signature of team {team}" if team else "no signature"
-            raise NotProfiledError(f"{row.full_name}: {why} yet; run `routeprint jobs ask profile`")
-    return found
+        return None if row is None else find_scoring(session, row, team, last)
 
 
 def _explain_author(

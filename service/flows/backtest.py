@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,43 +26,49 @@ from service.repository_config import FILE_NAME, ConfigError, RepositoryConfig, 
 
 @dataclass(frozen=True, slots=True)
 class MergedChange:
-    """One thing that was merged. name: a pull request's number or a commit."""
+    """One thing that was merged. name: a pull request's number or a commit. commit: as it is scored."""
 
     name: str
     patches: tuple[FilePatch, ...]
+    commit: str = ""
 
 
 def local_changes(repository: Path, count: int) -> Iterator[MergedChange]:
     """The last merges, squashes and commits of the branch that is checked out."""
     for change in merged_changes(repository, count):
-        yield MergedChange(change.commit[:12], change.patches)
+        yield MergedChange(change.commit[:12], change.patches, change.commit)
 
 
 @dataclass(frozen=True, slots=True)
 class MergedHead:
-    """A pull request that was merged: its last commit, and the commit on the base branch."""
+    """A pull request that was merged: one of its commits, and the commit on the base branch."""
 
     number: int
     head_sha: str
     merge_sha: str
 
+    @property
+    def name(self) -> str:
+        """As people write it."""
+        return f"#{self.number}"
+
 
 def pull_changes(
-    mirror: Mirror, pulls: Iterable[MergedHead], on_lost: Callable[[int], None] = lambda _: None
+    mirror: Mirror, pulls: Iterable[MergedHead], on_lost: Callable[[MergedHead], None] = lambda _: None
 ) -> Iterator[MergedChange]:
     """Merged pull requests at their heads.
 
     Args:
-        on_lost: told the number of each that is left out, because its commits are lost.
+        on_lost: told each that is left out, because its commits are lost.
     """
     for pull in pulls:
         try:
             # the base branch as it was just before; later it contains the head itself
             patches = mirror.diff(mirror.parent(pull.merge_sha), pull.head_sha)
         except HistoryError:
-            on_lost(pull.number)
+            on_lost(pull)
             continue
-        yield MergedChange(f"#{pull.number}", patches)
+        yield MergedChange(pull.name, patches, pull.head_sha)
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,9 @@ class Tested:
     team: str
     teams: dict[str, tuple[str, ...]]
 
-    def changes(self, count: int, on_lost: Callable[[int], None] = lambda _: None) -> Iterator[MergedChange]:
+    def changes(
+        self, count: int, on_lost: Callable[[MergedHead], None] = lambda _: None
+    ) -> Iterator[MergedChange]:
         """The last merged changes as reviews would see them: the team's own, without what is not scored."""
         if not self.pulls:
             yield from self._of_team(local_changes(self.path, count), RepositoryConfig())
@@ -100,7 +108,7 @@ class Tested:
             if team_of(self.teams, lines) != self.team:
                 continue
             theirs = tuple(p for p in change.patches if not paths or fits(p.path, paths))
-            yield MergedChange(change.name, choose_patches(theirs, config, today)[0])
+            yield replace(change, patches=choose_patches(theirs, config, today)[0])
 
 
 def find_tested(session: Session, row: Repository, team: str, count: int) -> Tested | None:

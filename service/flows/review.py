@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +86,12 @@ class Reviewer:
     """A loaded profile, ready for one diff after another."""
 
     profile: LoadedProfile
+
+    def without_explaining(self) -> Reviewer:
+        """The same for many diffs: explaining hunks is most of a review's time."""
+        drift = self.profile.config.drift.model_copy(update={"explained_hunks": 0})
+        config = self.profile.config.model_copy(update={"drift": drift})
+        return Reviewer(replace(self.profile, config=config))
 
     def review(self, text: str) -> DriftReport:
         """Score a diff.

@@ -79,12 +79,31 @@ def find_open_pulls(session: Session, repository_id: int, head_sha: str) -> list
 
 def list_merged(session: Session, repository_id: int, limit: int) -> Sequence[PullRequest]:
     """Merged pull requests whose commit on the base branch is known, the last merged first."""
+    return session.exec(_merged(repository_id).limit(limit)).all()
+
+
+def list_remarked(
+    session: Session, repository_id: int, limit: int
+) -> list[tuple[PullRequest, list[ReviewThread]]]:
+    """Those of the merged pull requests that were remarked on, each with its resolved remarks."""
+    is_kept = col(ReviewThread.is_resolved).is_(True)
+    remarked = select(ReviewThread.pull_request_id).where(is_kept)
+    pulls = session.exec(_merged(repository_id).where(col(PullRequest.id).in_(remarked)).limit(limit)).all()
+    of_them = select(ReviewThread).where(
+        is_kept, col(ReviewThread.pull_request_id).in_([one.id for one in pulls])
+    )
+    threads: dict[int, list[ReviewThread]] = {}
+    for thread in session.exec(of_them.order_by(col(ReviewThread.id))):
+        threads.setdefault(thread.pull_request_id, []).append(thread)
+    return [(one, threads[one.id or 0]) for one in pulls]
+
+
+def _merged(repository_id: int) -> SelectOfScalar[PullRequest]:
     wanted = select(PullRequest).where(
         PullRequest.repository_id == repository_id, PullRequest.state == PullState.MERGED,
         PullRequest.merge_commit_sha != "",
     )  # fmt: skip
-    newest = wanted.order_by(col(PullRequest.merged_at).desc().nulls_last(), col(PullRequest.number).desc())
-    return session.exec(newest.limit(limit)).all()
+    return wanted.order_by(col(PullRequest.merged_at).desc().nulls_last(), col(PullRequest.number).desc())
 
 
 def find_comment(session: Session, repository_id: int, number: int) -> int | None:

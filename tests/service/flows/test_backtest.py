@@ -86,9 +86,9 @@ def test_merged_pulls_are_read_from_their_heads(repository: Sandbox, tmp_path: P
     repository.git("update-ref", "refs/pull/7/head", head)
     mirror = open_mirror(tmp_path / "m.git", MirrorDials(("file",)))
     mirror.fetch(f"file://{repository.root}")
-    known, lost, told = MergedHead(7, head, merge), MergedHead(8, "f" * 40, merge), list[int]()
+    known, lost, told = MergedHead(7, head, merge), MergedHead(8, "f" * 40, merge), list[MergedHead]()
     (change,) = pull_changes(mirror, [lost, known], told.append)
-    assert (change.name, told) == ("#7", [8])
+    assert (change.name, change.commit, told) == ("#7", head, [lost])
     assert sorted(patch.path for patch in change.patches) == ["c.py", "d.py"]
 
 

@@ -1,0 +1,140 @@
+"""The command about what reviewers remarked on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli.console import HERE, Home, settings_for, show
+from service.cli.kept import KeptRepo, find_kept, find_scoring, has_service
+from service.cli.profiles import Format, FormatOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from service.flows.backtest import Tested
+    from service.flows.remarks import Remarks, RemarksFound
+    from service.settings import Settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(remarks)
+
+
+def remarks(
+    repo: KeptRepo = HERE,
+    home: Home = None,
+    team: Annotated[str, typer.Option("--team", help='The team; "" is the whole repository.')] = "",
+    last: Annotated[
+        int, typer.Option("--last", min=1, help="Merged pull requests with remarks looked at, newest first.")
+    ] = 200,
+    form: FormatOption = Format.TEXT,
+) -> None:
+    """Say whether drift finds what reviewers remarked on.
+
+    Resolved remarks about style on merged pull requests are labels. Each pull request is scored as it was
+    when it was remarked on, and its remarked hunks are ranked among its others: by drift, and for control by
+    n-grams, by how much the base alone is surprised, and by size. Nothing says who remarked or who wrote.
+    """
+    import json
+
+    settings = settings_for(home)
+    tested, labels = _find_remarks(home, settings, repo, team, last)
+    found = _answer(tested, labels, settings)
+    if form is Format.JSON:
+        show(json.dumps(_facts(found), indent=2) + "\n")
+        return
+    for part in _render(found):
+        show(part)
+
+
+def _find_remarks(
+    home: Path | None, settings: Settings, repo: Path, team: str, last: int
+) -> tuple[Tested | None, Remarks]:
+    """The remarks on a repository and what it is scored with; None where scoring is not worth it.
+
+    Raises:
+        UnknownRepositoryError: it is no folder, and no repository of that name is kept.
+        NotProfiledError: there are remarks, and the team has no signature yet.
+    """
+    from service.cli.work import asking_on
+    from service.db.queries.repositories import number_of
+    from service.flows.remarks import Remarks, find_remarks
+
+    if repo.expanduser().exists() and not has_service(settings):
+        return None, Remarks()
+    with asking_on(home) as asking, asking.database.reading() as session:
+        row = find_kept(session, repo)
+        if row is None:
+            return None, Remarks()
+        labels = find_remarks(session, number_of(row), last)
+        return find_scoring(session, row, team, last) if labels.may_suffice else None, labels
+
+
+def _answer(tested: Tested | None, labels: Remarks, settings: Settings) -> RemarksFound:
+    from service.cli.console import commits
+    from service.flows.profile import load_profile_version
+    from service.flows.remarks import RemarksFound, reading_with, run_remarks
+    from service.flows.review import Reviewer
+
+    if tested is None:
+        return RemarksFound.without_scoring(labels)
+    read = reading_with(Reviewer(load_profile_version(tested.profile, settings)))
+    with commits("scoring what was remarked on") as report:
+        return run_remarks(tested, labels, read, lambda n_done: report(n_done, len(labels.heads)))
+
+
+def _facts(found: RemarksFound) -> dict[str, Any]:
+    """The answer as JSON; rankings by figure, none where there are too few remarks."""
+    from dataclasses import asdict
+
+    from fingerprint.evaluation.remarks import RemarkRanking
+
+    rankings = {name: asdict(one) for name, one in found.rankings.items() if isinstance(one, RemarkRanking)}
+    counts = {name: value for name, value in vars(found).items() if name.startswith("n_")}
+    return {"reason": found.reason, **counts, "rankings": rankings}
+
+
+def _render(found: RemarksFound) -> Iterator[RenderableType | str]:
+    from fingerprint.evaluation.remarks import RemarkRanking
+    from service.reports.sheet import Sheet
+    from service.reports.wording import plural, probability
+
+    if found.reason:
+        yield f"{_refusal(found)}\n"
+    else:
+        ranked = [(name, one) for name, one in found.rankings.items() if isinstance(one, RemarkRanking)]
+        rows = tuple(
+            (name, f"{one.interval.value:.3f}", f"{one.interval.low:.3f} to {one.interval.high:.3f}",
+             probability(one.p_value))
+            for name, one in ranked
+        )  # fmt: skip
+        title = "Remarked hunks above the others of their diff, chance .5"
+        yield Sheet(title, ("", "AUROC", "95 % interval", "p"), rows).to_table()
+        first = ranked[0][1]
+        yield (
+            f"{plural(first.n_pairs, 'pair')} of {plural(first.n_remarked, 'remarked hunk')} and "
+            f"{first.n_hunks - first.n_remarked} others in {plural(first.n_changes, 'pull request')}; "
+            "intervals by whole pull requests, p one-sided by shuffling remarks within each diff.\n"
+        )
+    if found.rankings:
+        yield (
+            f"{plural(found.n_remarks, 'remark')} on {plural(found.n_pulls, 'pull request')}: {found.n_lost} "
+            f"on commits that are lost, {found.n_outside} on no scored hunk. "
+            f"{plural(found.n_unscored, 'commit')} not scored.\n"
+        )
+
+
+def _refusal(found: RemarksFound) -> str:
+    from fingerprint.evaluation.remarks import LEAST_CHANGES, LEAST_REMARKED
+
+    return (
+        f"Nothing can be said: {found.reason}. Needed is a repository on GitHub whose merged pull requests "
+        f"were ingested, with resolved style remarks on at least {LEAST_REMARKED} hunks in {LEAST_CHANGES} "
+        f"pull requests that have other hunks too; there are {found.n_remarks}."
+    )
