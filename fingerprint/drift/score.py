@@ -352,7 +352,7 @@ def _explain(
     """The hunks in order, the first few with full contributions and findings."""
     top = ranked[: config.explained_hunks]
     if not top:
-        return ()
+        return tuple(hunk for _, hunk in ranked)
     indices = [index for index, _ in top]
     bound = (config.gap_share, config.gap_nats)
     found = refine_to_bound(

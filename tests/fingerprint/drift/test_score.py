@@ -48,6 +48,7 @@ def test_own_is_typical_and_foreign_unusual(toy) -> None:
     theirs = [score(toy, [hunk(foreign, seed, 8)], config=plain) for seed in range(3)]
     assert all(report.verdict is Verdict.UNUSUAL for report in theirs)
     assert sum(report.verdict is Verdict.UNUSUAL for report in mine) <= 2
+    assert {len(report.hunks) for report in (*mine, *theirs)} == {1}, "hunks are told, explained or not"
     p_values = [report.evidence.p_value for report in mine if report.evidence]
     assert np.mean(p_values) > 0.3
 
