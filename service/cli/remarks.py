@@ -114,13 +114,14 @@ def _render(found: RemarksFound) -> Iterator[RenderableType | str]:
              probability(one.p_value))
             for name, one in ranked
         )  # fmt: skip
-        title = "Remarked hunks above the others of their diff, chance .5"
+        title = "Remarked hunks above the others of their diff"
         yield Sheet(title, ("", "AUROC", "95 % interval", "p"), rows).to_table()
         first = ranked[0][1]
         yield (
             f"{plural(first.n_pairs, 'pair')} of {plural(first.n_remarked, 'remarked hunk')} and "
             f"{first.n_hunks - first.n_remarked} others in {plural(first.n_changes, 'pull request')}; "
-            "intervals by whole pull requests, p one-sided by shuffling remarks within each diff.\n"
+            ".5 is chance, intervals by whole pull requests, p one-sided by shuffling remarks "
+            "within each diff.\n"
         )
     if found.rankings:
         yield (
