@@ -201,23 +201,32 @@ def test_nobody_s_edit_opens_hardly_anywhere(organisation: Organisation, read: R
     assert edits["nobody"][1].metrics.distance["zero"] < 0.5 * edits["ann"][1].metrics.distance["zero"]
 
 
-def test_ablating_the_attributed_edits_takes_more_of_the_habit_than_any_others(
-    organisation: Organisation, edits
-):
-    """All off is the base; the few alive ones carry several times what as many random ones do."""
+def test_ablating_the_attributed_edits_brings_the_base_back(organisation: Organisation, edits):
+    """The alive ones take more than as many random ones; half of all edits take nearly all of the habit."""
     target, found = edits["ann"]
     space = NodeSpace.of_edits(organisation.routed, target, found, "ann")
     question = ask(organisation.routed.base, NOBODY.write(1, 950)[0].text + OWN["ann"], "config", "error")
-    order = attribute_nodes(space, question, AttributionConfig()).totals.abs().argsort(descending=True)
-    masks = torch.ones(10, space.n_nodes)
-    masks[1], masks[2, order[: found.metrics.n_alive]] = 0, 0
-    for i in range(3, 10):
-        chosen = torch.randperm(space.n_nodes, generator=torch.Generator().manual_seed(i))
-        masks[i, chosen[: found.metrics.n_alive]] = 0
+    read = attribute_nodes(space, question, AttributionConfig())
+    order, n_alive, n_half = (
+        read.totals.abs().argsort(descending=True),
+        found.metrics.n_alive,
+        space.n_nodes // 2,
+    )
+    shuffled = [torch.randperm(space.n_nodes, generator=torch.Generator().manual_seed(i)) for i in range(7)]
+    off = [order[:0], order, order[:n_alive], order[:n_half]]
+    off += [draw[:n] for n in (n_alive, n_half) for draw in shuffled]
+    masks = torch.ones(len(off) + 1, space.n_nodes)
+    for mask, nodes in zip(masks, off, strict=False):
+        mask[nodes] = 0
+    masks[-1] = (read.gates.max(0).values > 0.1).float()
     _, chances = space.outcomes(question, masks, 16)
-    full, base, without = chances[:3].tolist()
+    full, base, without_alive, without_half = chances[:4].tolist()
+    random_alive, random_half = chances[4:11].mean(), chances[11:18].mean()
     assert full - base > 0.3 and abs(base - 1 / 3) < 0.1
-    assert full - without > 2.5 * abs(full - float(chances[3:].mean()))
+    assert full - without_alive > 2.5 * abs(full - float(random_alive))
+    assert without_half - base < 0.3 * (full - base)
+    assert without_half < float(random_half) - 0.05
+    assert float(chances[-1]) > base + 0.9 * (full - base), "edits whose gates are open carry it alone"
 
 
 def test_routes_and_edits_agree_on_the_author(organisation: Organisation, read: Read, edits):
