@@ -77,8 +77,13 @@ def attack(
     n_steps: int,
     step: float,
 ) -> Float[Tensor, " cl"]:
-    """Fresh sources shared by all positions after n sign steps uphill (Madry et al. 2018), in [0, 1]."""
+    """Fresh sources shared by all positions after n sign steps uphill (Madry et al. 2018), in [0, 1].
+
+    Where a step changes nothing, as in a corner of the cube, no later one would, and none is taken.
+    """
     sources = start
     for _ in range(n_steps):
-        sources = (sources + step * gradient_of(sources).sign()).clamp(0, 1)
+        before, sources = sources, (sources + step * gradient_of(sources).sign()).clamp(0, 1)
+        if torch.equal(before, sources):
+            break
     return sources

@@ -337,6 +337,23 @@ class EditSummary(FrozenModel):
     delta_off: float
 
 
+class EditUse(FrozenModel):
+    """One rank-1 edit at work on code that nothing was trained on.
+
+    Attributes:
+        matrix, component: which. density: share of tokens at which its gate is above .1; gate: mean there.
+        words: tokens that it opens on, and that come next. is_nulls_too: an edit of a null adapter has like
+            words: they tell of the text, not of whose the adapter is.
+    """
+
+    matrix: str
+    component: int
+    density: float
+    gate: float
+    words: str
+    is_nulls_too: bool = False
+
+
 class EditReport(FrozenModel):
     """Which rank-1 edits of an adapter matter, beside plain singular terms and a null adapter's edits.
 
@@ -345,6 +362,8 @@ class EditReport(FrozenModel):
         sites: by matrix. singular: the baseline. front: sparsity coefficients tried, when more than one was.
         nulls: null adapters decomposed alike. agreement: mean best |cosine| of its alive edits to those of
             the same adapter under another seed, None where there is none.
+        uses: the edits that open most of those that tokens tell, read on ``n_used`` tokens of code.
+        n_untold: edits that open there too, on no tokens in particular.
     """
 
     format: Literal[1] = 1
@@ -359,6 +378,9 @@ class EditReport(FrozenModel):
     front: tuple[FrontPoint, ...] = ()
     nulls: tuple[EditSummary, ...] = ()
     agreement: float | None = None
+    uses: tuple[EditUse, ...] = ()
+    n_untold: int = 0
+    n_used: int = 0
 
     @property
     def is_faint(self) -> bool:

@@ -16,6 +16,7 @@ from fingerprint.vpd.config import AliveSetConfig, VpdConfig
 from fingerprint.vpd.report import AliveSetDiff, DictionarySummary, EditReport, SpanReport
 from service import ServiceError
 from service.artifacts import read_json, write_json
+from service.flows.edit_uses import read_uses
 from service.flows.opened import TEAM, OpenedProfile
 from service.flows.training import Bench, Stage
 
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
     from fingerprint.vpd.targets import TokenTarget
     from fingerprint.vpd.train import Decomposition, VpdProgress
 
-_DICTIONARY = "dictionary of "
+POINTER = "dictionary of "
+"""Start of the record's pointers to dictionaries; the base's revision follows."""
 MOST_HELD_OUT = 16
 """Passages that a decomposition's metrics are read on: every adversary step runs them all."""
 ALIVE_TOKENS = 8_000
 """Scored tokens, about, that alive sets are compared on."""
+USED_TOKENS = 4_000
+"""Scored tokens, about, on which an adapter's edits are seen to open."""
 _OWN, _OTHERS, _FOREIGN = 0.5, 0.25, 0.25
 """Shares of text for an author's edit: the gates must also learn where it is inactive (9.1b)."""
 
@@ -63,18 +67,32 @@ def train_dictionary(
     Raises:
         VpdError: no such matrix.
     """
-    from fingerprint.vpd.edits import choose_on_front
     from fingerprint.vpd.language import choose_sites
+
+    sites = choose_sites(opened.routed.base, layers, matrices)
+    return decompose_sites(opened, sites, config, coefficients, n_starts)
+
+
+def decompose_sites(
+    opened: OpenedProfile, sites: Sequence[str], config: VpdConfig, coefficients: Sequence[float] = (),
+    n_starts: int = 1,
+) -> DictionarySummary:  # fmt: skip
+    """The same for matrices by their whole names.
+
+    Raises:
+        VpdError: the base has no such matrix, or none is asked for.
+    """
+    from fingerprint.vpd.edits import choose_on_front
     from fingerprint.vpd.restarts import best_of_starts
 
     record = opened.bench.record
     assert record is not None, "a profiled repository has a record"
-    run = _WeightsRun(opened, choose_sites(opened.routed.base, layers, matrices))
+    run = _WeightsRun(opened, tuple(sites))
     found, front = choose_on_front(
         lambda dials: best_of_starts(run.decompose, dials, n_starts), config,
         coefficients or (config.importance_coefficient,),
     )  # fmt: skip
-    record.point(_DICTIONARY + opened.routed.base.revision, run.digest(found.config))
+    record.point(POINTER + opened.routed.base.revision, run.digest(found.config))
     return load_dictionary(opened).summary().model_copy(update={"front": front if len(front) > 1 else ()})
 
 
@@ -128,7 +146,7 @@ class _WeightsRun:
 def has_dictionary(opened: OpenedProfile) -> bool:
     """Whether the profile's base has one."""
     record = opened.bench.record
-    return record is not None and record.pointer(_DICTIONARY + opened.routed.base.revision) is not None
+    return record is not None and record.pointer(POINTER + opened.routed.base.revision) is not None
 
 
 def load_dictionary(opened: OpenedProfile) -> SharedDictionary:
@@ -141,13 +159,14 @@ def load_dictionary(opened: OpenedProfile) -> SharedDictionary:
 
     base, record = opened.routed.base, opened.bench.record
     assert record is not None
-    digest = record.pointer(_DICTIONARY + base.revision)
+    digest = record.pointer(POINTER + base.revision)
     if digest is None:
-        others = [name.removeprefix(_DICTIONARY)[:12] for name in record.pointers(_DICTIONARY)]
+        others = [name.removeprefix(POINTER)[:12] for name in record.pointers(POINTER)]
         what = f"only of the base at {', '.join(others)}" if others else "none is kept"
+        every = f", or `routeprint rebuild --repo {record.repository}` for all that the old base had"
         raise NoDictionaryError(
             f"no dictionary of the base {base.name!r} at {base.revision[:12]}: {what}; run "
-            f"`routeprint decompose train --repo {record.repository}`"
+            f"`routeprint decompose train --repo {record.repository}`{every if others else ''}"
         )
     return SharedDictionary.load(opened.bench.store.require("decomposition", digest) / "vpd", opened.routed)
 
@@ -175,7 +194,7 @@ def decompose_adapter(
     run = _EditRun(opened, name)
     nulls = list(opened.nulls_of(name).items())[:1]
     facts = {"config": config.digest, "tried": list(coefficients), "texts": run.texts, "name": name,
-             "starts": n_starts, "format": 3}  # fmt: skip
+             "starts": n_starts, "format": 4}  # fmt: skip
     digest = bench.digest(
         "edits", adapters=[opened.adapter(name).digest, *(null.digest for _, null in nulls)], **facts
     )
@@ -195,9 +214,11 @@ def decompose_adapter(
             bench.routed.base, name, found, target, run.batches(config),
             front=front if len(front) > 1 else (), nulls=beside,
         )  # fmt: skip
+        adapters, runs = {name: own, **dict(nulls)}, {name: found, **beside}
+        on = {who: (run.target(adapter), runs[who]) for who, adapter in adapters.items()}
+        uses, n_untold, n_used = read_uses(bench.routed.base, on, opened.read(name, USED_TOKENS))
+        report = report.model_copy(update={"uses": uses, "n_untold": n_untold, "n_used": n_used})
         write_json(directory / "edits.json", report.model_dump(mode="json"))
-        adapters = {name: own, **{n: null for n, null in nulls if n in beside}}
-        runs = {name: found, **beside}
         made = [[who, run.digest(adapter, runs[who].config)] for who, adapter in adapters.items()]
         write_json(directory / "runs.json", made)
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fingerprint.config import ProfileConfig
-from fingerprint.passage import Passage
+from fingerprint.passage import Corpus, Passage
 from service import ServiceError
 from service.artifacts import ArtifactStore, read_json, reading_of
 from service.flows.passages import spread_passages
 from service.flows.plan import Plan, prepare
 from service.flows.profile import NotProfiledError, find_profile
 from service.flows.team import TeamChoice, find_author
-from service.flows.training import Bench, Progress
+from service.flows.training import Bench, Progress, shuffle_enrolled
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 TEAM = "team"
 _NULL_TEAM = "null team"
 _SHARED = (TEAM, _NULL_TEAM, "reference")
+
+
+def label_of(name: str) -> tuple[str, int | None]:
+    """The author that an author's adapter or a null's is labelled with, and the null's set."""
+    author, _, number = name.rpartition("/")
+    return (author, int(number)) if author else (name, None)
 
 
 @dataclass(frozen=True)
@@ -79,12 +85,23 @@ class OpenedProfile:
     @property
     def authors(self) -> dict[str, Adapter]:
         """Enrolled authors' adapters, by key."""
-        return {n: self.adapter(n) for n in self.digests if n not in _SHARED and "/" not in n}
+        return {n: self.adapter(n) for n in self.enrolled}
+
+    @property
+    def enrolled(self) -> tuple[str, ...]:
+        """Keys of the authors with an adapter of their own."""
+        return tuple(n for n in self.digests if n not in _SHARED and "/" not in n)
+
+    @property
+    def null_names(self) -> tuple[str, ...]:
+        """Names of the shuffled authors' adapters, set by set."""
+        found = (n for n in self.digests if "/" in n)
+        return tuple(sorted(found, key=lambda name: (name.rpartition("/")[2], name)))
 
     @property
     def nulls(self) -> dict[str, Adapter]:
         """Shuffled authors' adapters, trained like an author's, by "author/set"."""
-        return {n: self.adapter(n) for n in self.digests if "/" in n}
+        return {n: self.adapter(n) for n in self.null_names}
 
     @property
     def team_nulls(self) -> dict[str, Adapter]:
@@ -133,6 +150,14 @@ class OpenedProfile:
         if name == TEAM:
             return self.team_nulls
         return {f"null {null}": adapter for null, adapter in sorted(self.nulls.items())}
+
+    def trained_on(self, name: str) -> Corpus:
+        """What an author's adapter reads in training; of a null's name, what the shuffle dealt it."""
+        train, (author, null_set) = self.plan.slices.train, label_of(name)
+        if null_set is None:
+            return train.where_author(author)
+        seed = self.bench.config.adapter.seed + null_set
+        return shuffle_enrolled(train, self.enrolled, seed).where_author(author)
 
     def code_of(self, name: str, passages: Sequence[Passage]) -> list[Passage]:
         """One author's passages; the team's are all."""

@@ -15,10 +15,12 @@ from fingerprint.vpd.report import (
     SpanOfMatrix,
     SpanReport,
 )
+from service.reports.escape import shorten
 from service.reports.page import Page, Table
 
 MOST_SITES = 12
 MOST_COMPONENTS = 12
+MOST_WORDS = 60
 
 
 def dictionary_page(summary: DictionarySummary) -> Page:
@@ -41,7 +43,7 @@ def dictionary_page(summary: DictionarySummary) -> Page:
     return Page(
         f"Dictionary of {summary.base} at {summary.revision[:12]}",
         (f"{summary.verdict}. Read on {summary.n_positions:,} held-out tokens.",),
-        (matrices, masks, *_front_tables(summary.front)),
+        (matrices, masks, *_front_tables(summary.front, summary.distances["zero"])),
         () if summary.is_valid else ("INVALID: components and gates mean nothing.",),
     )
 
@@ -49,17 +51,17 @@ def dictionary_page(summary: DictionarySummary) -> Page:
 def alive_page(alive: AliveSetDiff, span: SpanReport) -> Page:
     """The alive-set diff with its controls, and the span of the adapter's delta."""
     columns = (
-        "matrix", "base", "adapted", "both", "gained", "lost", "L0 base", "L0 adapted", "change", "|change|",
-        "tested", "changed", "null band",
+        "matrix", "base", "adapted", "both", "gained", "lost", "L0 base", "L0 adapted", "gate base",
+        "gate adapted", "change", "|change|", "tested", "changed", "null band",
     )  # fmt: skip
     rows = [_alive_row(row, alive) for row in (*alive.change.matrices, alive.change.total)]
     rows.append(_alive_row(alive.control.total, None, "base, read twice"))
     rows += [_alive_row(null.total, None, null.name) for null in alive.nulls]
     alive_table = Table(
         "Alive components, and gates on the same tokens", columns, tuple(rows),
-        "change: mean difference of gates over tokens and components, in thousandths. Null band: of "
-        "the number "
-        "changed. An alive count depends on how many tokens are read.",
+        "gate: mean over tokens and components; change: its difference; in thousandths. Changed: of the "
+        f"tested, at {100 * alive.config.false_discoveries:g} % false discoveries over all matrices. Null "
+        "band: of the number changed. An alive count depends on how many tokens are read.",
     )  # fmt: skip
     warnings = [] if alive.nulls else ["NOT CONTROLLED: no null adapter was read."]
     if not alive.is_valid:
@@ -79,8 +81,9 @@ def _alive_row(row: MatrixChange, alive: AliveSetDiff | None, name: str = "") ->
     return (
         name or row.matrix, str(row.n_alive_base), str(row.n_alive_adapted), str(row.n_both),
         str(row.n_gained), str(row.n_lost), f"{row.l0_base:.2f}", f"{row.l0_adapted:.2f}",
-        f"{1000 * row.mean_change:+.2f}", f"{1000 * row.mean_absolute_change:.2f}", str(row.n_tested),
-        str(row.n_significant), "" if band is None else f"{band[0]:g} to {band[1]:g}",
+        f"{1000 * row.gate_base:.2f}", f"{1000 * row.gate_adapted:.2f}", f"{1000 * row.mean_change:+.2f}",
+        f"{1000 * row.mean_absolute_change:.2f}", str(row.n_tested), str(row.n_significant),
+        "" if band is None else f"{band[0]:g} to {band[1]:g}",
     )  # fmt: skip
 
 
@@ -134,23 +137,47 @@ def edit_page(report: EditReport) -> Page:
         ),
         f"The {len(sites) - MOST_SITES} others are left out." if len(sites) > MOST_SITES else "",
     )  # fmt: skip
-    tables = [_recovered_table(report), by_site]
-    tables += _front_tables(report.front)
+    tables = [_recovered_table(report), by_site, *_use_tables(report)]
+    tables += _front_tables(report.front, report.summary.effect)
     warnings = [] if report.summary.is_valid else [report.verdict]
     warnings += [] if report.nulls else ["NOT CONTROLLED: no null adapter was decomposed beside it."]
     return Page(f"Edits of {report.summary.adapter}", (report.statement,), tuple(tables), tuple(warnings))
 
 
-def _front_tables(front: Sequence[FrontPoint]) -> list[Table]:
-    """The sparsity coefficients that were tried; nothing where it was one."""
+def _front_tables(front: Sequence[FrontPoint], effect: float) -> list[Table]:
+    """The sparsity coefficients that were tried; nothing where it was one.
+
+    Args:
+        effect: KL with everything off, nats: what "recovered" is a share of.
+    """
     rows = tuple(
-        (f"{p.coefficient:g}", f"{p.l0:.1f}", str(p.n_alive), f"{p.recovered:.3f}",
-         "" if p.is_valid else "INVALID")
+        (f"{p.coefficient:g}", f"{p.l0:.1f}", str(p.n_alive), f"{effect * (1 - p.recovered):.4f}",
+         f"{p.recovered:.3f}", "" if p.is_valid else "INVALID")
         for p in front
     )  # fmt: skip
     if not rows:
         return []
-    return [Table("Sparsity tried", ("coefficient", "open per token", "alive", "recovered", ""), rows)]
+    headings = ("coefficient", "open per token (L0)", "alive", "KL under gates, nats", "recovered", "")
+    return [Table("Sparsity tried", headings, rows)]
+
+
+def _use_tables(report: EditReport) -> list[Table]:
+    """On which tokens the edits open; nothing where that was not read."""
+    rows = tuple(
+        (
+            f"{use.matrix}:{use.component}", shorten(use.words, MOST_WORDS),
+            "a null's too" if use.is_nulls_too else "", f"{use.density:.4f}", f"{use.gate:.2f}",
+        )
+        for use in report.uses[:MOST_COMPONENTS]
+    )  # fmt: skip
+    if not rows:
+        return []
+    headings = ("edit", "opens", "", "on share of tokens", "gate there")
+    note = (
+        f"On {report.n_used:,} tokens that nothing was trained on. {report.n_untold} more open there, on no "
+        "tokens in particular. A null's too: an edit of a null adapter has like words."
+    )
+    return [Table("Where edits open, the most used first", headings, rows, note, n_left=3)]
 
 
 def _recovered_table(report: EditReport) -> Table:

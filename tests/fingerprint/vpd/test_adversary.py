@@ -70,6 +70,17 @@ def test_a_fresh_attack_reaches_the_corner():
     assert attack(lambda s: s, torch.tensor([0.2]), 0, 0.1).tolist() == [pytest.approx(0.2)]
 
 
+def test_an_attack_that_stands_in_a_corner_asks_no_more():
+    asked: list[torch.Tensor] = []
+
+    def uphill(sources: torch.Tensor) -> torch.Tensor:
+        asked.append(sources)
+        return torch.tensor([1.0, -1.0])
+
+    assert attack(uphill, torch.tensor([0.75, 0.1]), 80, 0.1).tolist() == [1.0, 0.0]
+    assert len(asked) == 4  # three to the farther corner, and one that changes nothing
+
+
 def test_the_adversary_raises_the_loss_of_a_frozen_decomposition():
     toy = PlantedEdit.plant((2.0, 2.0, 2.0))
     config = VpdConfig.toy().model_copy(update={"n_components": 8})

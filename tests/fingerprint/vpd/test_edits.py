@@ -86,7 +86,7 @@ def test_the_front_takes_the_sparsest_run_that_recovers_the_edit(decomposed):
 
     chosen, front = choose_on_front(at, BRIEF, tuple(figures))
     assert chosen.config.importance_coefficient == 1e-3
-    assert chosen.config.frequency_coefficient == pytest.approx(BRIEF.frequency_coefficient / 2)
+    assert chosen.config.frequency_coefficient == pytest.approx(10 * BRIEF.frequency_coefficient)
     assert [(point.l0, point.recovered) for point in front] == [
         (9.0, pytest.approx(0.99)), (4.0, pytest.approx(0.91)), (1.0, pytest.approx(0.5)),
     ]  # fmt: skip

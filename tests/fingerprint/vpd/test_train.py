@@ -10,6 +10,7 @@ from fingerprint.adapters.checkpoint import CheckpointError
 from fingerprint.vpd import train as train_module
 from fingerprint.vpd.components import VpdError
 from fingerprint.vpd.config import VpdConfig
+from fingerprint.vpd.metrics import Examiner
 from fingerprint.vpd.toys import PlantedEdit
 from fingerprint.vpd.train import Decomposition, VpdProgress, decompose, start, warm_up
 
@@ -46,6 +47,26 @@ def test_training_lowers_the_loss_and_leaves_the_model_alone(toy):
     assert not host._forward_hooks
     assert [watch.step for watch in found.watches] == [8, 16]
     assert not any(p.requires_grad for p in found.components.parameters())
+
+
+def test_training_takes_four_fifths_of_a_fresh_adversary_s_harm_away(toy):
+    """Sources that no training has seen, twenty steps of them, before the first step and after the last."""
+    dials = {
+        "steps": 150,
+        "learning_rate": 1e-2,
+        "gate_width": 32,
+        "evaluate_every": 150,
+        "pgd_steps": (0, 20),
+    }
+    config, data = BRIEF.model_copy(update=dials), toy.data(128, 512)
+    components, gates = start(toy.target, config)
+    warm_up(components, config)
+    before = Examiner(toy.target, components, gates, config, data.held_out).measure().attack
+    found = decompose(toy.target, data, config)
+    after = found.metrics.attack
+    assert found.verdict.is_valid
+    assert before[20] > 2 * before[0] and after[20] > after[0]  # it is an adversary, then and now
+    assert before[20] > 5 * after[20]
 
 
 def test_same_seed_same_result_other_seed_another(toy):
