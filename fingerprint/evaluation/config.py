@@ -11,11 +11,12 @@ from fingerprint.evaluation.protocol import EnrolmentRule
 
 Count = Annotated[int, Field(gt=0)]
 Part = Literal[
-    "strangers", "attribution", "refits", "splits", "unseen", "ablation", "halves", "changes"
+    "strangers", "attribution", "refits", "base", "splits", "unseen", "ablation", "halves", "changes"
 ]  # fmt: skip
-"""Parts of an evaluation, in the order in which they are run: strangers' code and p-values; who wrote it; the
-same with adapters trained up to the cut; simple systems under other splits and views; authors never enrolled;
-routes taken away; one half of an author's code finding the other; alarms at known changes."""
+"""Parts of an evaluation, in the order in which they are run: strangers' code and p-values; who wrote it;
+the same with adapters trained up to the cut; the same by the base alone (hidden states, gradients, Fisher
+kernel); simple systems under other splits and views; authors never enrolled; routes taken away; one half of
+an author's code finding the other; alarms at known changes."""
 
 
 class EvaluationConfig(Dials):
@@ -44,6 +45,8 @@ class EvaluationConfig(Dials):
     """Newest training samples an author gives the n-grams (the published anchors' own cap)."""
     fisher_samples: Count = 200
     """Newest training samples an author gives the classifier of the base's routes, each one backward pass."""
+    judge: bool = False
+    """Ask the language model that the settings name, too (B10); sends hunks there."""
     hidden_samples: Count = 120
     """Newest training samples an author gives the classifier of hidden states (B8)."""
     past_samples: Count = 600

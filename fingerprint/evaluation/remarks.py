@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.stats import rankdata
 
 from fingerprint.evaluation.metrics import Interval, bootstrap_draws, percentile_interval
+from fingerprint.evaluation.significance import PairedDifference, Statistic, paired_difference
 
 LEAST_REMARKED, LEAST_CHANGES = 10, 5
 """Below either an interval would be read as more than it is; five changes give 126 different resamples."""
@@ -76,23 +77,48 @@ def rank_remarks(
         diffs: the diff of each, where a change was remarked on at several commits; None: one a change.
     """
     found = _pairings(values, is_remarked, list(zip(changes, diffs or changes, strict=True)))
-    owners, n_remarked = [one.change for one in found], sum(one.n_remarked for one in found)
-    n_changes = len(set(owners))
-    if n_remarked < LEAST_REMARKED or n_changes < LEAST_CHANGES:
-        return TooFewRemarks(n_remarked, n_changes)
-    won, pairs = np.array([(one.won, one.n_pairs) for one in found], dtype=float).T
-
-    def share(rows: np.ndarray) -> float:
-        return float(won[rows].sum() / pairs[rows].sum())
-
+    if (few := _too_few(found)) is not None:
+        return few
+    owners, won = [one.change for one in found], sum(one.won for one in found)
+    share = _share_won(found)
     draws = bootstrap_draws(share, owners, n_draws=n_draws, seed=seed)
     rng = np.random.default_rng(seed)
     shuffled = np.sum([one.shuffle(rng, n_shuffles) for one in found], axis=0)
-    n_as_high = int((shuffled >= won.sum() - 1e-9).sum())
+    n_as_high = int((shuffled >= won - 1e-9).sum())
     return RemarkRanking(
         percentile_interval(share(np.arange(len(found))), draws, 0.95), (1 + n_as_high) / (1 + n_shuffles),
-        n_remarked, sum(len(one.ranks) for one in found), n_changes, int(pairs.sum()),
+        sum(one.n_remarked for one in found), sum(len(one.ranks) for one in found), len(set(owners)),
+        sum(one.n_pairs for one in found),
     )  # fmt: skip
+
+
+def contrast_remarks(
+    values: Float[np.ndarray, " n"],
+    control: Float[np.ndarray, " n"],
+    is_remarked: Bool[np.ndarray, " n"],
+    changes: Sequence[str],
+    diffs: Sequence[str] | None = None,
+    *,
+    n_draws: int = 1000,
+    seed: int = 0,
+) -> PairedDifference | TooFewRemarks:
+    """How much better a figure ranks the remarked hunks than a control does, on the same pairs.
+
+    A control that ranks them below .5 is read the other way round: where reviewers remark on short hunks,
+    shortness is the control.
+
+    Returns:
+        Share of pairs won by the figure minus that by the control, by whole changes.
+    """
+    keys = list(zip(changes, diffs or changes, strict=True))
+    found = _pairings(values, is_remarked, keys)
+    if (few := _too_few(found)) is not None:
+        return few
+    rows = np.arange(len(found))
+    either = [_share_won(_pairings(sign * control, is_remarked, keys)) for sign in (1, -1)]
+    best = max(either, key=lambda share: share(rows))
+    owners = [one.change for one in found]
+    return paired_difference(_share_won(found), best, owners, n_draws=n_draws, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +147,18 @@ class _Pairing:
     def _least_sum(self) -> float:
         """Of the remarked ones' ranks when no pair is won."""
         return self.n_remarked * (self.n_remarked + 1) / 2
+
+
+def _too_few(found: Sequence[_Pairing]) -> TooFewRemarks | None:
+    n_remarked, n_changes = sum(one.n_remarked for one in found), len({one.change for one in found})
+    is_enough = n_remarked >= LEAST_REMARKED and n_changes >= LEAST_CHANGES
+    return None if is_enough else TooFewRemarks(n_remarked, n_changes)
+
+
+def _share_won(found: Sequence[_Pairing]) -> Statistic:
+    """The share of pairs won in the diffs of given numbers, which may repeat."""
+    won, pairs = np.array([(one.won, one.n_pairs) for one in found], dtype=float).T
+    return lambda rows: float(won[rows].sum() / pairs[rows].sum())
 
 
 def _pairings(

@@ -131,6 +131,35 @@ class ContrastRow(_Result):
     auroc: Figure
 
 
+class BaseRow(_Result):
+    """One base of a size/loss curve.
+
+    Attributes:
+        n_parameters: of the base. dev_loss: nats a token of the plain base on the authors' dev code, mean
+            over authors. heldout_bits: bits a byte on held-out packages; None where they were not given.
+        n_improved: authors whose adapter beats the plain base on their own dev code.
+        systems: closed-set attribution of the same hunks by every system. contrasts: paired differences of
+            its systems, and of some to the same under the first base.
+    """
+
+    base: str
+    n_parameters: int
+    dev_loss: float
+    heldout_bits: float | None
+    n_improved: int
+    n_authors: int
+    systems: tuple[SystemRow, ...]
+    contrasts: tuple[ContrastRow, ...]
+
+
+class BaseCurve(_Result):
+    """How one repository's attribution moves with the base; every base scored the same hunks."""
+
+    repository: str
+    tokens: int
+    rows: tuple[BaseRow, ...]
+
+
 class TransferRow(_Result):
     """One repository by a back-end that never saw it. minus: paired differences to other systems, by name."""
 

@@ -1,21 +1,15 @@
 """Labels by a language model behind an OpenAI-compatible endpoint: off unless an endpoint is set.
 
 What is sent: a component's place, figures and token tables, and example windows, which are pieces of the
-repository's code. Nothing else in this package sends anything anywhere.
+repository's code.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import httpx2 as httpx
-
-from fingerprint import FingerprintError
+from fingerprint.endpoint import Endpoint, EndpointError
 from fingerprint.harvest.store import Component, Example, TokenFigure
 from fingerprint.labels.label import UNCLEAR, Label, visible_token
 
@@ -23,7 +17,6 @@ MOST_EXAMPLES, MOST_FIGURES = 12, 8
 """Windows and tokens of a table that are sent."""
 LEAST_EXAMPLES = 3
 """A component with fewer windows is not asked about."""
-_RETRIES = 3
 _TASK = (
     "You name what a component of a code language model responds to. You get its place in the model, how "
     "often it fires, the tokens it fires on, the tokens that come next, and windows of code in which the "
@@ -37,68 +30,6 @@ _JUDGE = (
     "does it fire on the token between ⟦ and ⟧? Answer with one JSON object, "
     '{{"fires": [...]}}, holding a number from 0 (no) to 1 (yes) for each of the {n} windows, in order.'
 )
-
-
-class EndpointError(FingerprintError):
-    """The endpoint cannot be reached or does not answer as asked; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where to ask.
-
-    Attributes:
-        url: such as https://host/v1, to which /chat/completions is added. model: its name there. key:
-            bearer token, "" for none. timeout_s: of one request. wait_s: before the first repetition.
-    """
-
-    url: str
-    model: str
-    key: str = ""
-    timeout_s: float = 60.0
-    wait_s: float = 1.0
-
-    def ask(self, system: str, user: str) -> Mapping[str, Any]:
-        """One question, answered by a JSON object; refusals for load are repeated three times.
-
-        Raises:
-            EndpointError: no answer, or none that is JSON.
-        """
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        body = {"model": self.model, "messages": messages, "temperature": 0}
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        address = f"{self.url.rstrip('/')}/chat/completions"
-        for attempt in range(_RETRIES + 1):
-            try:
-                response = httpx.post(address, json=body, headers=headers, timeout=self.timeout_s)
-            except httpx.HTTPError as error:
-                raise EndpointError(
-                    f"The endpoint {self.url} gave no answer ({error}): check ROUTEPRINT_LABEL_URL."
-                ) from error
-            is_busy = response.status_code == 429 or response.status_code >= 500
-            if not is_busy or attempt == _RETRIES:
-                return self._content(response)
-            time.sleep(self.wait_s * 2**attempt)
-        raise AssertionError
-
-    def _content(self, response: httpx.Response) -> Mapping[str, Any]:
-        if response.status_code != 200:
-            raise EndpointError(
-                f"The endpoint {self.url} answered {response.status_code}: check ROUTEPRINT_LABEL_URL, "
-                "ROUTEPRINT_LABEL_MODEL and ROUTEPRINT_LABEL_KEY."
-            )
-        try:
-            text = response.json()["choices"][0]["message"]["content"]
-            found = json.loads(re.sub(r"^```(json)?|```$", "", text.strip(), flags=re.MULTILINE))
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-            raise EndpointError(
-                f"The endpoint {self.url} did not answer with a JSON object as asked: try another model."
-            ) from error
-        if not isinstance(found, Mapping):
-            raise EndpointError(
-                f"The endpoint {self.url} answered JSON that is no object: try another model."
-            )
-        return found
 
 
 def label_by_model(endpoint: Endpoint, component: Component, vocabulary: Mapping[int, str]) -> Label:

@@ -30,6 +30,10 @@ Skip = Annotated[
     list[str] | None,
     typer.Option("--skip", help=f"A part left out: {', '.join(get_args(Part))}. Repeatable."),
 ]
+Judge = Annotated[
+    bool, typer.Option("--judge", help="Ask the model of ROUTEPRINT_LABEL_URL too; sends hunks there.")
+]
+Fast = Annotated[bool, typer.Option("--fast", help="30,000 tokens an author, one null set, smaller caps.")]
 TestShare = Annotated[float | None, typer.Option(min=0.05, max=0.8, help="Share of commits after the cut.")]
 
 
@@ -65,9 +69,8 @@ def evaluate(
     unseen: Unseen = None,
     test_share: TestShare = None,
     skip: Skip = None,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="30,000 tokens an author, one null set, smaller caps.")
-    ] = False,
+    judge: Judge = False,
+    fast: Fast = False,
 ) -> None:  # fmt: skip
     """Evaluate attribution, strangers' diffs and p-values on real histories, cut by time.
 
@@ -79,11 +82,13 @@ def evaluate(
     chosen = {
         "tokens": tokens, "n_null_sets": null_sets, "most_authors": authors, "least_samples": authors_min,
         "unseen_authors": unseen, "null_authors": null_authors, "skip": _parts(skip),
+        "judge": judge or None,
     }  # fmt: skip
     config = _config(fast, {name: value for name, value in chosen.items() if value is not None})
     if test_share is not None:
         config = config.with_test_share(test_share)
     settings = settings_for(home)
+    _check_judge(judge, settings)
     if manifest is None:
         found, transfer = [_evaluate_one(find_repository(repo), foreign, settings, config, out)], []
     else:
@@ -95,6 +100,18 @@ def evaluate(
         show(render_all(found))
     if transfer:
         show(render_transfer(transfer))
+
+
+def _check_judge(is_asked: bool, settings: Settings) -> None:
+    """Before hours of training: whether the settings name a model.
+
+    Raises:
+        ServiceError: they do not.
+    """
+    if is_asked:
+        from service.flows.labelling import endpoint_of
+
+        endpoint_of(settings)
 
 
 def _parts(names: list[str] | None) -> tuple[str, ...] | None:

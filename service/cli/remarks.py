@@ -39,7 +39,8 @@ def remarks(
 
     Resolved remarks about style on merged pull requests are labels. Each pull request is scored as it was
     when it was remarked on, and its remarked hunks are ranked among its others: by drift, and for control by
-    n-grams, by how much the base alone is surprised, and by size. Nothing says who remarked or who wrote.
+    n-grams, by how much the base alone is surprised, and by size; drift is tested against each control on
+    the same hunks. Nothing says who remarked or who wrote.
     """
     import json
 
@@ -96,8 +97,9 @@ def _facts(found: RemarksFound) -> dict[str, Any]:
     from fingerprint.evaluation.remarks import RemarkRanking
 
     rankings = {name: asdict(one) for name, one in found.rankings.items() if isinstance(one, RemarkRanking)}
+    contrasts = {name: asdict(one) for name, one in found.contrasts.items()}
     counts = {name: value for name, value in vars(found).items() if name.startswith("n_")}
-    return {"reason": found.reason, **counts, "rankings": rankings}
+    return {"reason": found.reason, **counts, "rankings": rankings, "drift_minus": contrasts}
 
 
 def _render(found: RemarksFound) -> Iterator[RenderableType | str]:
@@ -123,11 +125,29 @@ def _render(found: RemarksFound) -> Iterator[RenderableType | str]:
             ".5 is chance, intervals by whole pull requests, p one-sided by shuffling remarks "
             "within each diff.\n"
         )
+        yield from _render_contrasts(found)
     if found.rankings:
         yield (
             f"{plural(found.n_remarks, 'remark')} on {plural(found.n_pulls, 'pull request')}: {found.n_lost} "
             f"on commits that are lost, {found.n_outside} on no scored hunk. "
             f"{plural(found.n_unscored, 'commit')} not scored.\n"
+        )
+
+
+def _render_contrasts(found: RemarksFound) -> Iterator[RenderableType | str]:
+    from service.reports.sheet import Sheet
+    from service.reports.wording import probability
+
+    rows = tuple(
+        (f"minus {name}", f"{own.value:+.3f}", f"{own.low:+.3f} to {own.high:+.3f}", probability(one.p_value))
+        for name, one in found.contrasts.items()
+        for own in [one.interval]
+    )  # fmt: skip
+    if rows:
+        title = "Drift's AUROC less each control's, on the same pairs"
+        yield Sheet(title, ("", "difference", "95 % interval", "p"), rows).to_table()
+        yield (
+            "Paired, by whole pull requests, p two-sided; a control below .5 is read the other way round.\n"
         )
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fingerprint.endpoint import Endpoint
 from fingerprint.harvest.config import HarvestConfig
 from fingerprint.harvest.store import PAGE, Component, Harvest
 from fingerprint.labels.control import mark_corpus
 from fingerprint.labels.label import Label
-from fingerprint.labels.language_model import Endpoint, judge_by_model, label_by_model
+from fingerprint.labels.language_model import judge_by_model, label_by_model
 from fingerprint.labels.offline import label_tokens
 from fingerprint.labels.scoring import (
     Judge,

@@ -17,8 +17,10 @@ from fingerprint.evaluation.remarks import (
     LEAST_REMARKED,
     RemarkRanking,
     TooFewRemarks,
+    contrast_remarks,
     rank_remarks,
 )
+from fingerprint.evaluation.significance import PairedDifference
 from fingerprint.passage import Passage
 from fingerprint.report import DriftReport, HunkDrift
 from service.db.queries.pulls import list_remarked
@@ -134,6 +136,7 @@ class RemarksFound:
         n_unscored: commits that are NOT SCORED.
         n_hunks: scored hunks, of them n_remarked with a remark.
         rankings: by figure, drift first; none where no model was loaded, for there are too few remarks.
+        contrasts: by control, drift's AUROC minus the control's on the same pairs; none with too few remarks.
     """
 
     n_pulls: int
@@ -145,6 +148,7 @@ class RemarksFound:
     n_hunks: int = 0
     n_remarked: int = 0
     rankings: Mapping[str, RemarkRanking | TooFewRemarks] = field(default_factory=dict)
+    contrasts: Mapping[str, PairedDifference] = field(default_factory=dict)
 
     @property
     def reason(self) -> str:
@@ -193,7 +197,7 @@ def run_remarks(
     kept = _without_echoes(rows)
     return RemarksFound(
         remarks.n_pulls, len(heads), remarks.n_remarks, n_lost, remarks.n_remarks - n_lost - n_placed,
-        n_unscored, len(kept), sum(one.is_remarked for one in kept), _rank(kept),
+        n_unscored, len(kept), sum(one.is_remarked for one in kept), *_rank(kept),
     )  # fmt: skip
 
 
@@ -207,12 +211,21 @@ def _without_echoes(rows: list[_Row]) -> list[_Row]:
     ]
 
 
-def _rank(rows: list[_Row]) -> dict[str, RemarkRanking | TooFewRemarks]:
-    """Rankings of the figures that every hunk has."""
+def _rank(
+    rows: list[_Row],
+) -> tuple[dict[str, RemarkRanking | TooFewRemarks], dict[str, PairedDifference]]:
+    """Rankings of the figures that every hunk has, and drift's against each control's."""
     is_remarked = np.array([one.is_remarked for one in rows], dtype=bool)
     pulls, commits = [one.head.name for one in rows], [one.head.head_sha for one in rows]
-    return {
-        name: rank_remarks(np.array([one.hunk.figures[name] for one in rows]), is_remarked, pulls, commits)
+    figures = {
+        name: np.array([one.hunk.figures[name] for one in rows])
         for name in (DRIFT, NGRAMS, SURPRISE, SIZE)
         if (rows or name == DRIFT) and all(name in one.hunk.figures for one in rows)
     }
+    rankings = {name: rank_remarks(values, is_remarked, pulls, commits) for name, values in figures.items()}
+    contrasts = {
+        name: contrast_remarks(figures[DRIFT], values, is_remarked, pulls, commits)
+        for name, values in figures.items()
+        if name != DRIFT
+    }
+    return rankings, {name: one for name, one in contrasts.items() if isinstance(one, PairedDifference)}

@@ -55,11 +55,14 @@ def test_drift_and_its_controls_on_a_real_profile(evaluated: Settings, routeprin
     for one in facts["rankings"].values():
         assert 0 <= one["interval"]["low"] <= one["interval"]["value"] <= one["interval"]["high"] <= 1
         assert (one["n_remarked"], one["n_changes"]) == (11, 5)
+    assert list(facts["drift_minus"]) == ["n-grams", "base's surprise", "size"]
+    assert all(-1 <= one["interval"]["value"] <= 1 for one in facts["drift_minus"].values())
     assert facts["rankings"]["n-grams"]["interval"]["value"] > 0.9, (
         "the odd files share no word with the team's"
     )
     shown = routeprint("remarks", "--repo", REPO).out
     assert "Remarked hunks above the others of their diff" in shown
+    assert "Drift's AUROC less each control's, on the same pairs" in shown
     assert "14 remarks on 5 pull requests: 1 on commits that are lost, 2 on no scored hunk." in shown
     assert not {"eve", "Jane", "nit"} & set(shown.replace(",", " ").split())
     few = routeprint("remarks", "--repo", REPO, "--last", "2").out

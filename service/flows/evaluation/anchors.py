@@ -26,10 +26,11 @@ from fingerprint.evaluation.splits import (
 )
 from fingerprint.evaluation.tables import ClosedSet, number
 from fingerprint.evaluation.views import view_passages
+from fingerprint.passage import Passage
 from service.flows.evaluation.setup import Setup
 
-VIEWS = ("masked", "without comments")
-"""S7 and S8; S9 needs every language's formatter on the machine."""
+VIEWS = ("masked", "without comments", "formatted")
+"""S7, S8 and S9; samples of languages without a formatter on the machine are left out of S9 and counted."""
 
 
 def measure_anchors(setup: Setup) -> list[AnchorRow]:
@@ -87,15 +88,17 @@ def _rows(setup: Setup, samples: Sequence[Sample | None], split: Split, view: st
 
 
 def _viewed(setup: Setup, samples: Sequence[Sample], view: str) -> list[Sample | None]:
-    """Every sample through a view; None where nothing is left."""
-    found: list[Sample | None] = []
-    reasons: dict[str, int] = {}
-    for sample in samples:
-        seen = view_passages(sample.passages, view)
-        for reason, n in seen.reasons.items():
-            reasons[reason] = reasons.get(reason, 0) + n
-        text = "".join(passage.marked for passage in seen.passages)
-        found.append(replace(sample, passages=seen.passages, text=text) if text.strip() else None)
-    if reasons:
-        setup.notes.append(f"{view}: left out " + ", ".join(f"{n} ({why})" for why, n in reasons.items()))
-    return found
+    """Every sample through a view; None where nothing is left. All at once: formatters take many files."""
+    owners = [number for number, sample in enumerate(samples) for _ in sample.passages]
+    seen = view_passages([passage for sample in samples for passage in sample.passages], view)
+    own: list[list[Passage]] = [[] for _ in samples]
+    for position, passage in zip(seen.kept, seen.passages, strict=True):
+        own[owners[position]].append(passage)
+    if seen.reasons:
+        left_out = ", ".join(f"{n} ({why})" for why, n in seen.reasons.items())
+        setup.notes.append(f"{view}: left out {left_out}")
+    texts = ["".join(passage.marked for passage in passages) for passages in own]
+    return [
+        replace(sample, passages=tuple(passages), text=text) if text.strip() else None
+        for sample, passages, text in zip(samples, own, texts, strict=True)
+    ]

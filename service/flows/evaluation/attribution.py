@@ -28,10 +28,12 @@ from service.flows.evaluation.baselines import (
     B6,
     B8,
     B9,
+    B10,
     TEXT_SYSTEMS,
     Scores,
     gradient_scores,
     hidden_scores,
+    judge_scores,
     stack_systems,
     text_scores,
     tokenize,
@@ -59,7 +61,8 @@ _AS_EVIDENCE = (B1, B6, ALM, BY_CELL, SITES, FISHER, FUSED, FUSED_FISHER, EVERYT
 _CONTRASTS = (
     (SITES, ALM), (SITES, B6), (SITES, B1), (SCAN, ALM), (LOGISTIC, B6), (ALM, B6), (BY_CELL, ALM),
     (BY_CELL, B6), (B6, B1), (FUSED, B6), (FUSED_LOGISTIC, B6), (EVERYTHING, B6), (LOGISTIC, TEXT_LOGISTIC),
-    (TEXT_LOGISTIC, B6), (FISHER, B1), (FISHER, B6), (FISHER, ALM), (FUSED_FISHER, B6),
+    (TEXT_LOGISTIC, B6), (ALM, B10), (FUSED, B10), (FISHER, B1), (FISHER, B6), (FISHER, ALM),
+    (FUSED_FISHER, B6),
 )  # fmt: skip
 _REFIT_CONTRASTS = (
     (B6 + REFITTED, B6), (B6 + REFITTED, B1 + REFITTED), (ALM + REFITTED, ALM),
@@ -100,23 +103,19 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
     )
     before, after = _measure(setup, read)
     scores = _combine(setup, before, after)
-    with setup.clock.phase("hidden states"):
-        scores[B8] = hidden_scores(setup, read)
-    with setup.clock.phase("gradients at the base"):
-        scores[B9] = gradient_scores(setup, read)
-    with setup.clock.phase("Fisher kernel"):
-        placed = place_texts(setup, read)
-        scores[FISHER] = _by_routes(placed, material.train)
+    placed = None if "base" in setup.config.skip else _of_base(setup, read, scores)
     scores |= _stacks(setup, scores)
     again = _refitted(setup, before, read["test"], placed, scores)
     with setup.clock.phase("intervals"):
         test, refitted = ({name: values for name, (_, values) in part.items()} for part in (scores, again))
+        test |= judge_scores(setup)
         both = test | {name + REFITTED: values for name, values in refitted.items()}
         pairs = [pair for pair in (*_CONTRASTS, *_REFIT_CONTRASTS) if both.keys() >= set(pair)]
         contrasts = [row for pair in pairs for row in closed.contrast(both, *pair)]
-        evidence = [row for name in _AS_EVIDENCE for row in _evidence(name, past, closed, scores[name])]
+        known = [name for name in _AS_EVIDENCE if name in scores]
+        evidence = [row for name in known for row in _evidence(name, past, closed, scores[name])]
         nulls = _null_rows(setup, after.nulls, sum_sites(after.sites), test[ALM], closed)
-        nulls += _null_kernels(placed, closed)
+        nulls += () if placed is None else _null_kernels(placed, closed)
         found = Attribution(
             tuple(row for name, values in test.items() for row in closed.judge(name, values)),
             tuple(row for name, values in refitted.items() for row in closed.judge(name, values)),
@@ -136,8 +135,20 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
     return found, donation
 
 
+def _of_base(setup: Setup, read: Mapping[str, SampleRows], scores: dict[str, Scores]) -> PlacedTexts:
+    """Add the systems that need no adapter to ``scores``."""
+    with setup.clock.phase("hidden states"):
+        scores[B8] = hidden_scores(setup, read)
+    with setup.clock.phase("gradients at the base"):
+        scores[B9] = gradient_scores(setup, read)
+    with setup.clock.phase("Fisher kernel"):
+        placed = place_texts(setup, read)
+        scores[FISHER] = _by_routes(placed, setup.material.train)
+    return placed
+
+
 def _refitted(
-    setup: Setup, past: _Measured, test: SampleRows, placed: PlacedTexts, scores: Mapping[str, Scores]
+    setup: Setup, past: _Measured, test: SampleRows, placed: PlacedTexts | None, scores: Mapping[str, Scores]
 ) -> dict[str, Scores]:
     """Every system again once it has read everything before the cut; adapters only unless that is skipped."""
     if "refits" in setup.config.skip:
@@ -148,6 +159,8 @@ def _refitted(
         with setup.clock.phase("refitting"):
             late = refit(setup)
         found = _combine(setup, past, *_measure(late, {"test": test}))
+    if placed is None:
+        return found | _stacks(setup, found)
     with setup.clock.phase("Fisher kernel"):
         found[FISHER] = (scores[FISHER][0], placed.score("test", late.material.train))
     return found | _stacks(setup, {B8: scores[B8]} | found)

@@ -13,12 +13,15 @@ from fingerprint.evaluation.combine import cross_fit
 from fingerprint.evaluation.compression import fit_author_dictionaries
 from fingerprint.evaluation.gradient import align_gradients
 from fingerprint.evaluation.hidden import fit_hidden, pool_hidden_states
+from fingerprint.evaluation.judge import judge_hunk, reference_hunks
 from fingerprint.evaluation.layout import fit_layout
 from fingerprint.evaluation.ngram_lm import fit_author_trigrams
 from fingerprint.evaluation.protocol import Sample, cap_newest
 from fingerprint.evaluation.stack import fit_stack
 from fingerprint.provenance import digest_of
 from service.flows.evaluation.setup import Setup
+from service.flows.labelling import endpoint_of
+from service.settings import Settings
 
 B1 = "n-grams (B1)"
 B2 = "layout rates (B2)"
@@ -27,6 +30,7 @@ B4 = "compression (B4)"
 B6 = "stack of B1-B4 (B6)"
 B8 = "hidden states of the base (B8)"
 B9 = "gradient alignment at the base (B9)"
+B10 = "language model as judge (B10)"
 TEXT_SYSTEMS = (B1, B2, B3, B4)
 Scores = tuple[np.ndarray, np.ndarray]
 """A system's scores of the past slice and of test, [n, K] each; of past texts that it was not fitted on."""
@@ -79,6 +83,38 @@ def hidden_scores(setup: Setup, read: Mapping[str, SampleRows]) -> Scores:
         dev_labels=material.labels(material.past),
     )  # fmt: skip
     return model.score(states["past"]), model.score(states["test"])
+
+
+_ASKED_TOGETHER = 50
+"""Hunks whose answers are kept together: a killed run asks for no more of them again."""
+
+
+def judge_scores(setup: Setup) -> dict[str, np.ndarray]:
+    """B10 on the test slice [n, K], where it is asked for: a language model sees five hunks of each author.
+
+    Raises:
+        ServiceError: the settings name no model. EndpointError: it does not answer; what it did is kept.
+    """
+    if not setup.config.judge:
+        return {}
+    endpoint = endpoint_of(setup.bench.settings or Settings())
+    material, seed = setup.material, setup.config.seed
+    references = reference_hunks(material.train, material.authors)
+    parts: list[np.ndarray] = []
+    for start in range(0, len(material.test), _ASKED_TOGETHER):
+        rows = range(start, min(start + _ASKED_TOGETHER, len(material.test)))
+
+        def compute(rows: range = rows) -> Mapping[str, np.ndarray]:
+            asked = (
+                judge_hunk(endpoint, references, material.test[row].text, np.random.default_rng((seed, row)))
+                for row in rows
+            )
+            return {"scores": np.stack(list(asked))}
+
+        step = f"{B10}, {rows.start}-{rows.stop - 1}"
+        found = setup.arrays(step, compute, adapters=(), endpoint=endpoint.url, model=endpoint.model)
+        parts.append(found["scores"])
+    return {B10: np.concatenate(parts)}
 
 
 def tokenize(setup: Setup, samples: Sequence[Sample]) -> SampleRows:

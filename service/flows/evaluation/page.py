@@ -1,7 +1,7 @@
 """Write EVALUATION.md and its figures: ``python -m service.flows.evaluation.page [RESULT.json ...]``.
 
-New results are those of ``routeprint eval MANIFEST --out FOLDER``; they join the ones kept beside the page or
-replace the same repository's. Nobody's name is kept.
+New results are those of ``routeprint eval MANIFEST --out FOLDER`` and of ``service.flows.evaluation.bases``;
+they join the ones kept beside the page or replace the same repository's. Nobody's name is kept.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fingerprint.evaluation.forest import Row, forest_svg
 from fingerprint.evaluation.novelty import DRIFT, LAMBDA, NEIGHBOURS, SIZE
-from fingerprint.evaluation.results import Evaluation, Figure
+from fingerprint.evaluation.results import BaseCurve, BaseRow, Evaluation, Figure
+from service.flows.evaluation.attribution import ALM, FISHER, LOGISTIC, SCAN, SITES, TEXT_LOGISTIC
+from service.flows.evaluation.baselines import B1, B6, B8, B9
+from service.flows.evaluation.bases import UNDER_FIRST
 
 FOLDER = Path(__file__).parents[3] / "fingerprint" / "evaluation"
 SHOWN_DETECTORS = (DRIFT, LAMBDA, NEIGHBOURS, "perplexity of the base (control)", SIZE)
@@ -22,11 +25,27 @@ _PERSON = r"human:[\w.@+-]+"
 
 
 def keep(paths: Sequence[Path], folder: Path) -> None:
-    """Copy results into a folder by the repository's name, people numbered in order of appearance."""
-    folder.mkdir(exist_ok=True)
+    """Copy results into a folder by the repository's name, people numbered in order of appearance.
+
+    Curves over bases name nobody and go to its folder "bases".
+    """
+    (folder / "bases").mkdir(parents=True, exist_ok=True)
     for path in paths:
-        found = Evaluation.model_validate_json(_nameless(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        if "rows" in json.loads(text):
+            curve = BaseCurve.model_validate_json(text)
+            (folder / "bases" / f"{curve.repository}.json").write_text(text, encoding="utf-8")
+            continue
+        found = Evaluation.model_validate_json(_nameless(text))
         (folder / f"{_slug(found)}.json").write_text(found.model_dump_json() + "\n", encoding="utf-8")
+
+
+def read_curves(folder: Path) -> list[BaseCurve]:
+    """Every kept curve over bases, by repository."""
+    return [
+        BaseCurve.model_validate_json(path.read_text(encoding="utf-8"))
+        for path in sorted((folder / "bases").glob("*.json"))
+    ]
 
 
 def read_results(folder: Path) -> list[Evaluation]:
@@ -62,7 +81,7 @@ def kind_of(system: str) -> str:
     return "text" if system.startswith(_TEXT) else "routes"
 
 
-def render(found: Sequence[Evaluation]) -> str:
+def render(found: Sequence[Evaluation], curves: Sequence[BaseCurve] = ()) -> str:
     """The page: the template and what we read in the figures, with the figures."""
     template, summary = (
         (FOLDER / name).read_text(encoding="utf-8") for name in ("evaluation.md.in", "summary.md.in")
@@ -78,6 +97,9 @@ def render(found: Sequence[Evaluation]) -> str:
         "halves": _table(found, _halves),
         "ablation": _table(found, _ablation),
         "nulls": _table(found, _nulls),
+        "anchors": _table([one for one in found if one.anchors], _anchors),
+        "changes": _table([one for one in found if one.changes], _changes),
+        "bases": "\n\n".join(_curve(one) for one in curves),
     }
     return template.format(**parts)
 
@@ -103,14 +125,58 @@ def figures(found: Sequence[Evaluation]) -> Iterator[tuple[str, str]]:
             yield f"detection-{slug}.svg", forest_svg(name, lines)
 
 
+CURVE_SYSTEMS = (ALM, SCAN, SITES, LOGISTIC, FISHER, B8, B9, B1, B6, TEXT_LOGISTIC)
+"""Systems of the curve over bases; the last three read text alone and should not move."""
+
+
+def curve_figures(curves: Sequence[BaseCurve]) -> Iterator[tuple[str, str]]:
+    """(file name, SVG) of every curve: perplexity and the routes under each base."""
+    for one in curves:
+        lines = [
+            Row(f"{system}: {row.base}", kind_of(system), found.auroc)
+            for system in (ALM, SITES, LOGISTIC, B6)
+            for row in one.rows
+            for found in row.systems
+            if (found.system, found.unit) == (system, "hunk")
+        ]
+        title = f"{one.repository}: the same later hunks under every base, AUROC"
+        yield f"bases-{one.repository}.svg", forest_svg(title, lines)
+
+
+def _curve(one: BaseCurve) -> str:
+    """One column a base."""
+    head = [f"{one.repository}, {one.tokens:,} tokens an author", *(row.base for row in one.rows)]
+    table = _side_by_side(head, [dict(_base_rows(row)) for row in one.rows])
+    return f"![bases-{one.repository}](figures/bases-{one.repository}.svg)\n\n{table}"
+
+
+def _base_rows(row: BaseRow) -> Iterator[tuple[str, str]]:
+    yield "parameters", f"{row.n_parameters:,}"
+    if row.heldout_bits is not None:
+        yield "held-out packages, bits a byte", f"{row.heldout_bits:.3f}"
+    yield "authors' dev code, nats a token", f"{row.dev_loss:.3f}"
+    yield "own adapter better than the base on dev", f"{row.n_improved} of {row.n_authors}"
+    for unit in ("hunk", "commit"):
+        areas = {found.system: found.auroc for found in row.systems if found.unit == unit}
+        for system in CURVE_SYSTEMS:
+            if system in areas:
+                yield f"{system}, by {unit}", _figure(areas[system])
+    for one in row.contrasts:
+        if one.second in {B6, TEXT_LOGISTIC} or one.second.endswith(UNDER_FIRST):
+            yield f"{one.first} minus {one.second}, by {one.unit}", _figure(one.auroc, signed=True)
+
+
 _Rows = Callable[[Evaluation], Iterator[tuple[str, str]]]
 
 
 def _table(found: Sequence[Evaluation], rows_of: _Rows) -> str:
     """One row a figure, one column a repository."""
-    columns = [dict(rows_of(one)) for one in found]
+    return _side_by_side(["", *(one.repository for one in found)], [dict(rows_of(one)) for one in found])
+
+
+def _side_by_side(head: Sequence[str], columns: Sequence[Mapping[str, str]]) -> str:
+    """Figures by name, a column each, in Markdown; "-" where a column lacks one."""
     names = list(dict.fromkeys(name for column in columns for name in column))
-    head = ["", *(one.repository for one in found)]
     lines = [head, ["---"] * len(head)]
     lines += [[name, *(column.get(name, "-") for column in columns)] for name in names]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -156,7 +222,9 @@ def _detection(one: Evaluation) -> Iterator[tuple[str, str]]:
     for row in one.detection:
         if row.system in SHOWN_DETECTORS or "fused" in row.system:
             who = "foreign repository" if row.against == one.foreign else row.against
-            yield f"{who}, by {row.unit}: {row.system}", _figure(row.auroc)
+            is_foreign = row.against == one.foreign and row.tpr_at_1 is not None
+            found = f"; {row.tpr_at_1:.1%}" if is_foreign else ""
+            yield f"{who}, by {row.unit}: {row.system}", _figure(row.auroc) + found
             if row.matched is not None:
                 yield f"{who}, by {row.unit}, within a doubling of size: {row.system}", _figure(row.matched)
 
@@ -185,6 +253,19 @@ def _ablation(one: Evaluation) -> Iterator[tuple[str, str]]:
         yield f"{row.n_routes} routes", f"{_figure(row.ratio)}, {row.agreement:.0%} as claimed"
 
 
+def _anchors(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for row in one.anchors:
+        if row.unit == "hunk":
+            beside = "" if row.same_directory is None else f"; {row.same_directory:.2f}"
+            yield f"{row.split}, {row.view}", _figure(row.auroc) + beside
+
+
+def _changes(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for row in one.changes:
+        delay = "no alarm" if row.delay is None else f"after {row.delay}"
+        yield f"{row.what} ({row.kind}): {row.rule}", f"{delay}; {row.n_false} in {row.n_before} before"
+
+
 def _nulls(one: Evaluation) -> Iterator[tuple[str, str]]:
     for row in one.null_attribution:
         if row.unit == "hunk":
@@ -207,11 +288,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write EVALUATION.md")
     parser.add_argument("results", type=Path, nargs="*", help="NAME.json of routeprint eval --out")
     keep(parser.parse_args().results, FOLDER / "results")
-    found = read_results(FOLDER / "results")
+    found, curves = read_results(FOLDER / "results"), read_curves(FOLDER / "results")
     (FOLDER / "figures").mkdir(exist_ok=True)
-    for name, svg in figures(found):
+    for name, svg in (*figures(found), *curve_figures(curves)):
         (FOLDER / "figures" / name).write_text(svg, encoding="utf-8")
-    (FOLDER / "EVALUATION.md").write_text(render(found), encoding="utf-8")
+    (FOLDER / "EVALUATION.md").write_text(render(found, curves), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ WHOLE_TEAM = ("team", "null team")
 """The adapters that drift depends on."""
 _JUDGING = {
     "n_draws", "unseen_authors", "least_hunk_tokens", "ablated_hunks", "hidden_samples", "n_null_sets",
-    "null_authors", "skip", "probe_samples", "fisher_samples",
+    "null_authors", "skip", "probe_samples", "fisher_samples", "judge",
 }  # fmt: skip
 """Dials that choose among computed arrays, or how they are judged; the rest changes the arrays."""
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fingerprint.evaluation.metrics import stratified_auroc
-from fingerprint.evaluation.remarks import RemarkRanking, TooFewRemarks, rank_remarks
+from fingerprint.evaluation.remarks import RemarkRanking, TooFewRemarks, contrast_remarks, rank_remarks
+from fingerprint.evaluation.significance import PairedDifference
 
 
 def ranked(values: np.ndarray, is_remarked: np.ndarray, changes: list[str], **more: object) -> RemarkRanking:
@@ -102,3 +103,26 @@ def test_too_few_are_refused(n_changes: int, n_both: int, kept: tuple[int, int] 
         assert (found.n_remarked, found.n_changes) == kept
         assert f"{kept[0]} remarked hunks in {kept[1]} changes" in found.reason
         assert "need 10 in 5" in found.reason
+
+
+def test_drift_is_held_against_a_control_on_the_same_pairs():
+    values, is_remarked, changes = drawn(1.0, 60)
+    noise = np.random.default_rng(1).normal(size=len(values))
+    found = contrast_remarks(values, noise, is_remarked, changes)
+    assert isinstance(found, PairedDifference)
+    alone = [ranked(one, is_remarked, changes).interval.value for one in (values, noise)]
+    assert found.interval.value == pytest.approx(alone[0] - max(alone[1], 1 - alone[1]))
+    assert found.n_clusters == 60
+    assert found.interval.low > 0
+    assert found.p_value < 0.01
+
+
+def test_a_control_is_read_in_its_better_direction():
+    """What ranks as the control does, or just the other way round, is no better than it."""
+    values, is_remarked, changes = drawn(1.0, 20)
+    for control in (values, -values):
+        found = contrast_remarks(values, control, is_remarked, changes)
+        assert isinstance(found, PairedDifference)
+        assert (found.interval.value, found.interval.low, found.interval.high, found.p_value) == (0, 0, 0, 1)
+    few = contrast_remarks(values[:16], values[:16], is_remarked[:16], changes[:16])
+    assert few == TooFewRemarks(4, 2)

@@ -2,65 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from contextlib import closing
 
 import pytest
 
+from fingerprint.endpoint import Endpoint, EndpointError
 from fingerprint.labels.label import Label
 from fingerprint.labels.language_model import (
-    Endpoint,
-    EndpointError,
     judge_by_model,
     label_by_model,
     show_window,
 )
-
-
-class FakeModel:
-    """A server whose answers are set beforehand, one a request: (status, content)."""
-
-    def __init__(self) -> None:
-        self.answers: list[tuple[int, str]] = []
-        self.requests: list[tuple[str, str, dict]] = []
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                fake.requests.append((self.path, self.headers.get("Authorization", ""), body))
-                status, content = fake.answers.pop(0)
-                answer = json.dumps({"choices": [{"message": {"content": content}}]}).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-                """Say nothing."""
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    @property
-    def endpoint(self) -> Endpoint:
-        url = f"http://127.0.0.1:{self.server.server_address[1]}/v1/"
-        return Endpoint(url, "tiny-model", "secret", timeout_s=5, wait_s=0.0)
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
+from tests.fingerprint.labels.fake_model import FakeModel
 
 
 @pytest.fixture
 def fake() -> Iterator[FakeModel]:
-    model = FakeModel()
-    yield model
-    model.close()
+    with closing(FakeModel()) as found:
+        yield found
 
 
 @pytest.fixture

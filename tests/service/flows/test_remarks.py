@@ -88,9 +88,15 @@ def test_remarked_hunks_rank_above_the_others_of_their_diff(kind: str, tmp_path:
     assert (drift.n_remarked, drift.n_hunks, drift.n_pairs) == (11, 31, 5 * 2 * 3 + 5)
     assert drift.p_value < 0.001
     assert list(found.rankings) == [DRIFT, SIZE], "figures that the scorer does not give are left out"
+    size = found.rankings[SIZE]
+    assert isinstance(size, RemarkRanking)
+    size_read = max(size.interval.value, 1 - size.interval.value)
+    assert list(found.contrasts) == [SIZE]
+    assert found.contrasts[SIZE].interval.value == pytest.approx(1.0 - size_read)
     theirs = run_remarks(web, remarks, read)
     assert (theirs.n_hunks, theirs.n_remarked, theirs.n_outside) == (10, 2, 11)
     assert "2 remarked hunks in 1 changes" in theirs.reason
+    assert not theirs.contrasts
 
 
 def test_what_is_not_scored_is_said(tmp_path: Path):

@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from fingerprint.evaluation.results import (
+    AnchorRow,
     AuthorRow,
+    BaseCurve,
+    BaseRow,
+    ChangeRow,
+    ContrastRow,
     DetectionRow,
     Evaluation,
     Figure,
@@ -13,7 +18,15 @@ from fingerprint.evaluation.results import (
     LossMatrix,
     SystemRow,
 )
-from service.flows.evaluation.page import figures, keep, kind_of, read_results, render
+from service.flows.evaluation.page import (
+    curve_figures,
+    figures,
+    keep,
+    kind_of,
+    read_curves,
+    read_results,
+    render,
+)
 
 NAME = "human:jane-doe"
 
@@ -38,9 +51,13 @@ def result(tmp_path: Path) -> Path:
         attribution=(system("n-grams (B1)", 0.6), system("routes, scan summed", 0.5)),
         refitted=(system("n-grams (B1)", 0.7),),
         detection=(DetectionRow(system="Lambda_team per token (ALM)", against="two", unit="commit", n_team=1,
-                                n_strangers=1, auroc=Figure(value=0.9), tpr_at_1=None, tpr_at_5=None),),
+                                n_strangers=1, auroc=Figure(value=0.9), tpr_at_1=0.125, tpr_at_5=None),),
         flagged=(FlaggedRow(who="two's commits", level=0.05, n_flagged=1, n=2, share=0.5, low=0.1,
                             high=0.9),),
+        anchors=(AnchorRow(split="S1 random hunk", view="raw", unit="hunk", n=2, n_authors=2,
+                           auroc=Figure(value=0.8), balanced=Figure(value=0.5), same_directory=0.75),),
+        changes=(ChangeRow(day="2025-01-01", what="tabs", kind="convention", rule="Ville", n_reference=9,
+                           n_before=8, n_after=7, delay=3, n_false=1),),
         notes=(f"{NAME}: left out",),
     )  # fmt: skip
     path = tmp_path / "one.json"
@@ -66,11 +83,35 @@ def test_the_page_holds_every_figure_and_nobodys_name(result: Path) -> None:
     page = render(found)
     assert "jane" not in page and found[0].authors[0].author == "human:author 1"
     assert "| n-grams (B1), refitted, by hunk | 0.700 (0.670-0.730) |" in page
-    assert "| foreign repository, by commit: Lambda_team per token (ALM) | 0.900 |" in page
+    assert "| foreign repository, by commit: Lambda_team per token (ALM) | 0.900; 12.5% |" in page
     assert "| the foreign repository's commits, at 0.05 | 0.500 (0.100-0.900), n = 2 |" in page
+    assert "| S1 random hunk, raw | 0.800; 0.75 |" in page
+    assert "| tabs (convention): Ville | after 3; 1 in 8 before |" in page
     drawn = dict(figures(found))
     assert set(drawn) == {"attribution-one-early.svg", "attribution-one-late.svg", "detection-one.svg"}
     assert all(f"figures/{name}" in page for name in drawn)
+
+
+def test_a_curve_over_bases_has_a_column_each(result: Path) -> None:
+    perplexity = "per-author perplexity (B7, ALM)"
+    rows = [
+        BaseRow(base=base, n_parameters=1_000, dev_loss=loss, heldout_bits=bits, n_improved=1, n_authors=2,
+                systems=(system(perplexity, 0.6),),
+                contrasts=(ContrastRow(first=perplexity, second="stack of B1-B4 (B6)", unit="hunk",
+                                       auroc=Figure(value=0.01, low=-0.02, high=0.04)),))
+        for base, loss, bits in (("large", 1.5, 1.1), ("small", 2.5, None))
+    ]  # fmt: skip
+    path = result.with_name("curve.json")
+    path.write_text(BaseCurve(repository="one", tokens=30_000, rows=tuple(rows)).model_dump_json())
+    keep([path, result], result.parent / "kept")
+    curves = read_curves(result.parent / "kept")
+    page = render(read_results(result.parent / "kept"), curves)
+    assert "| one, 30,000 tokens an author | large | small |" in page
+    assert "| held-out packages, bits a byte | 1.100 | - |" in page
+    assert f"| {perplexity}, by hunk | 0.600 (0.570-0.630) | 0.600 (0.570-0.630) |" in page
+    assert f"| {perplexity} minus stack of B1-B4 (B6), by hunk | +0.010 (-0.020 to 0.040) |" in page
+    ((name, svg),) = curve_figures(curves)
+    assert f"(figures/{name})" in page and f"{perplexity}: small" in svg
 
 
 @pytest.mark.parametrize(

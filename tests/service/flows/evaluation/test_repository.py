@@ -15,6 +15,7 @@ from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import Evaluation
 from service import ServiceError
 from service.flows.evaluation.all import evaluate_all
+from service.flows.evaluation.bases import UNDER_FIRST, compare_bases, without_foreign
 from service.flows.evaluation.manifest import Change, ManifestError, read_manifest
 from service.flows.evaluation.repository import evaluate
 from service.flows.evaluation.text import HistoryChoice
@@ -156,8 +157,8 @@ def test_evaluation_end_to_end_and_again(
     # a random base's routes say little, and what they say differs between processors
     assert -1 <= (halves["routes, by site on common texts", "true"].icc or -2) <= 1
     anchors = {(row.split, row.view): row for row in found.anchors if row.unit == "hunk"}
-    assert {view for _, view in anchors} == {"raw", "masked", "without comments"}
-    assert len(anchors) == 7
+    assert {view for _, view in anchors} == {"raw", "masked", "without comments", "formatted"}
+    assert len(anchors) == 8
     assert anchors["S3 time", "raw"].auroc.value == 1
     _foreign_code_is_told_apart(found)
     assert [row.level for row in found.flagged] == [0.05, 0.1] * (len(found.flagged) // 2)
@@ -192,6 +193,14 @@ def check_parts_left_out(repositories: tuple[Path, Path], settings: Settings, wh
     }  # fmt: skip
     assert tuple(row for row in whole.refitted if row.system in refitted) == less.refitted
     assert not any("perplexity" in row.first and "refitted" in row.first for row in less.contrasts)
+    least = evaluate(*repositories, settings, SMALL.model_copy(update={"skip": (*skip, "base")}))
+    kept = {row.system for row in least.attribution}
+    assert {row.system for row in whole.attribution} - kept == {
+        "hidden states of the base (B8)", "gradient alignment at the base (B9)",
+        "routes at the base, Fisher kernel", "B6 + Fisher kernel, stacked",
+        "B6 + perplexity by kind + B8 + routes, stacked",
+    }  # fmt: skip
+    assert least.attribution == tuple(row for row in whole.attribution if row.system in kept)
 
 
 @pytest.mark.slow
@@ -280,6 +289,28 @@ def test_a_manifest_is_evaluated_whole_and_found_again(
     assert all(stage.is_stored for stage in stages if not stage.name.endswith("read history"))
     with pytest.raises(ManifestError, match="no repository 'third'"):
         list(evaluate_all(manifest, team.parent, settings, SMALL, only=("third",)))
+
+
+@pytest.mark.slow
+def test_a_base_beside_itself_does_not_move(
+    repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path
+) -> None:
+    team, others = repositories
+    (tmp_path / "m.toml").write_text(
+        'format = 1\nname = "two"\n' + entry("team", team, 'foreign = "others"') + entry("others", others, "")
+    )
+    np.save(tmp_path / "heldout.npy", np.arange(400, dtype=np.uint16) % 50)
+    manifest = without_foreign(read_manifest(tmp_path / "m.toml"), "team")
+    bases = {"one": str(base_directory), "again": str(base_directory)}
+    settings = Settings(home=tmp_path, processes=1)
+    curve = compare_bases(manifest, team.parent, bases, settings, SMALL, heldout=tmp_path / "heldout.npy")
+    one, again = curve.rows
+    assert one.systems == again.systems
+    assert (one.dev_loss, one.heldout_bits) == (again.dev_loss, again.heldout_bits)
+    assert one.n_parameters > 0
+    same = [row.auroc for row in again.contrasts if row.second.endswith(UNDER_FIRST)]
+    assert [(area.value, area.low, area.high) for area in same] == [(0, 0, 0)] * 4
+    assert len(one.contrasts) == len(again.contrasts) - 4
 
 
 @pytest.mark.slow
