@@ -7,7 +7,7 @@ loss on these that dips and rises, and a path that bends from the team towards t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,18 +46,10 @@ def probe_author(
     routed: RoutedModel,
     series: CheckpointSeries[RoutedModel],
     probe: ProbeWindows,
-    *,
-    team: RouteWeights,
-    config: AdapterConfig,
+    references: Mapping[str, Float[np.ndarray, " f"]],
     name: str,
 ) -> ProbedRun:
-    """Read every state of a recorded training, and the four references, on the probe.
-
-    The memorised author is the team's adapter trained on the given training windows, read a dozen times over.
-
-    Raises:
-        FingerprintError: no scored token in the training windows.
-    """
+    """Read every state of a recorded training on the probe, beside what ``read_references`` gave for it."""
     both = [*probe.own, *probe.others]
     outputs, losses = [], []
     with state_kept(routed):
@@ -65,14 +57,28 @@ def probe_author(
             found = scored_log_probs(checkpoint.load(), both)
             outputs.append(np.concatenate(found))
             losses.append([-values.mean() for values in found[len(probe.own) :]])
-        references = {
+    path = Trajectory(name, series.steps, np.stack(outputs).astype(np.float64))
+    return ProbedRun(path, np.array(losses, dtype=np.float64), references)
+
+
+def read_references(
+    routed: RoutedModel, probe: ProbeWindows, team: RouteWeights, config: AdapterConfig
+) -> dict[str, Float[np.ndarray, " f"]]:
+    """Base, team, memorised author and the author's n-grams on the probe.
+
+    The memorised author is the team's adapter trained on the given training windows, read a dozen times over.
+
+    Raises:
+        FingerprintError: no scored token in the training windows.
+    """
+    both = [*probe.own, *probe.others]
+    with state_kept(routed):
+        return {
             BASE: _read(routed, routed.zero_weights(), both),
             TEAM: _read(routed, team, both),
             MEMORY: _read(routed, memorise(routed, probe.train, team, config), both),
             NGRAMS: ngram_log_probs(probe.train, both),
         }
-    path = Trajectory(name, series.steps, np.stack(outputs).astype(np.float64))
-    return ProbedRun(path, np.array(losses, dtype=np.float64), references)
 
 
 def _read(routed: RoutedModel, weights: RouteWeights, windows: Windows) -> Float[np.ndarray, " f"]:

@@ -96,11 +96,13 @@ class CheckpointSeries(Generic[T_co]):
         return CheckpointSeries(self.name, tuple(c for c in self.checkpoints if c.step in set(steps)))
 
     def spread(self, n_most: int) -> CheckpointSeries[T_co]:
-        """At most ``n_most`` checkpoints evenly over the series, the first and the last among them."""
+        """At most ``n_most`` checkpoints evenly over the series, first and last among them; one: the last."""
         n_there = len(self.checkpoints)
         if n_there <= n_most:
             return self
-        chosen = {round(i * (n_there - 1) / max(1, n_most - 1)) for i in range(n_most)}
+        if n_most == 1:  # what was trained: the first of any adapter's is the base
+            return CheckpointSeries(self.name, self.checkpoints[-1:])
+        chosen = {round(i * (n_there - 1) / (n_most - 1)) for i in range(n_most)}
         return CheckpointSeries(self.name, tuple(self.checkpoints[i] for i in sorted(chosen)))
 
 

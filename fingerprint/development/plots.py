@@ -66,10 +66,12 @@ def log_steps(axes: Axes, steps: Sequence[int]) -> None:
     axes.set_xlabel("optimiser step")
 
 
-def plot_learning_coefficients(points: Sequence[CurvePoint], path: Path, title: str) -> None:
+def plot_learning_coefficients(
+    points: Sequence[CurvePoint], path: Path, title: str, nulls: Sequence[Sequence[CurvePoint]] = ()
+) -> None:
     """lambda-hat of the whole model with its standard error at each localisation, beside the loss at w*.
 
-    Negative and refused values are drawn hollow, where they are.
+    Negative and refused values are drawn hollow, where they are; shuffled authors' curves in grey.
     """
     gammas = sorted({point.gamma for point in points})
     steps = sorted({point.step for point in points})
@@ -84,12 +86,18 @@ def plot_learning_coefficients(points: Sequence[CurvePoint], path: Path, title: 
             bad = [(s, f.value) for s, f in own if f.value < 0 or f.is_refused]
             hollow = {"mfc": "white", "mec": line[0].get_color(), "ls": ""}
             left.plot([s for s, _ in bad], [value for _, value in bad], "o", **hollow)
+            for null in nulls:
+                beside = sorted((p.step, p.found.value) for p in null if p.gamma == gamma and p.found)
+                left.plot(*zip(*beside, strict=True), ".-", color="grey", linewidth=0.8, zorder=1)
         left.axhline(0, color="grey", linewidth=0.8)
         left.set_yscale("symlog", linthresh=1)
-        left.set_ylabel("λ̂ (hollow: negative or refused)")
+        left.set_ylabel("λ̂ (hollow: negative or refused" + (", grey: shuffled)" if nulls else ")"))
         left.legend(frameon=False)
         losses = {p.step: p.found.loss for p in points if p.found is not None}
         right.plot(sorted(losses), [losses[step] for step in sorted(losses)], "s-", color="black")
+        for null in nulls:
+            lost = {p.step: p.found.loss for p in null if p.found is not None}
+            right.plot(list(lost), list(lost.values()), ".-", color="grey", linewidth=0.8, zorder=1)
         right.set_ylabel("loss at the checkpoint, nats per token")
         for one in axes:
             log_steps(one, steps)
@@ -141,13 +149,13 @@ def plot_plateaus(
 def plot_heads(
     matrices: Mapping[str, np.ndarray], diagonals: Mapping[str, np.ndarray], path: Path, title: str
 ) -> None:
-    """OV matrices as heat maps, and their diagonals together."""
+    """Circuits as heat maps under their names, and the OV circuits' diagonals together."""
 
     def paint(axes: Any) -> None:
         for panel, (name, matrix) in zip(axes, matrices.items(), strict=False):
             reach = float(np.abs(matrix).max())
             panel.imshow(matrix, cmap="RdBu_r", vmin=-reach, vmax=reach)
-            panel.set_title(f"OV, {name}", loc="left")
+            panel.set_title(name, loc="left")
             panel.grid(visible=False)
         for name, values in diagonals.items():
             axes[-1].plot(values, label=name)
@@ -211,8 +219,14 @@ def plot_transient(report: TransientReport, path: Path) -> None:
     draw(path, paint, n_panels=3 if measured else 2)
 
 
-def plot_influence(stages: Sequence[Stage], path: Path, title: str) -> None:
-    """Losses, normalised influence between groups with 95 % intervals, and R at the last step."""
+def plot_influence(
+    stages: Sequence[Stage], path: Path, title: str, nulls: Sequence[Sequence[Stage]] = ()
+) -> None:
+    """Losses, normalised influence between groups with 95 % intervals, and R at the last step.
+
+    Args:
+        nulls: shuffled authors' stages, drawn thin and dotted in the colour of the same two groups.
+    """
     steps, groups, last = [stage.step for stage in stages], stages[0].groups, stages[-1]
 
     def paint(axes: Any) -> None:
@@ -225,6 +239,9 @@ def plot_influence(stages: Sequence[Stage], path: Path, title: str) -> None:
             widths = [one.half_width for one in found]
             label = f"{group.source} → {group.target}"
             curves.errorbar(steps, [one.value for one in found], widths, marker="o", capsize=3, label=label)
+            for null in nulls:
+                values = [stage.groups[number].normalised.value for stage in null]
+                curves.plot([stage.step for stage in null], values, ":", color=f"C{number}", linewidth=1)
         curves.axhline(0, color="grey", linewidth=0.8)
         for one, name in ((losses, "loss, nats per token"), (curves, "normalised BIF (below 0: helps)")):
             log_steps(one, steps)

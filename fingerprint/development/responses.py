@@ -138,6 +138,12 @@ class CheckpointResponse:
         """Chi of every component to every set, with its error."""
         return measure_response(self.draws, self.set_losses, n_blocks=self.config.n_blocks)
 
+    def contrast(self, first: str, second: str) -> Response:
+        """Chi to the difference of two sets' losses, one column: chi is linear, its errors are not."""
+        gap = self.set_losses[..., self.sets.index(first)] - self.set_losses[..., self.sets.index(second)]
+        losses = (gap + self.draws.loss)[..., None]  # the response takes the training text's loss off again
+        return measure_response(self.draws, losses, n_blocks=self.config.n_blocks)
+
     @cached_property
     def factors(self) -> Factors:
         """Factors of the response to single tokens, beside their nulls."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -14,13 +14,13 @@ import typer
 from service.cli import develop_stages, develop_susceptibility, develop_transient
 from service.cli.console import HERE, Home, Repo, find_repository, settings_for, show, stages
 from service.cli.develop_influence import influence
+from service.cli.develop_options import NullsOption
 from service.cli.develop_pairs import mutants
 from service.cli.dictionary import FormatOption, MachineFormat, PlotOption, Preset, PresetOption
 
 if TYPE_CHECKING:
-    from fingerprint.development.curves import CurvePoint
     from fingerprint.development.sampling import SampleProgress
-    from service.flows.development.learning import LearningPlan
+    from service.flows.development.learning import Learned, LearningPlan
     from service.flows.training import Progress
 
 develop_app = typer.Typer(
@@ -53,8 +53,12 @@ class Scaling(StrEnum):
 
 
 ScalingOption = Annotated[
-    Scaling,
-    typer.Option("--preconditioner", help="By the gradients at the checkpoint; none where gamma dominates."),
+    Scaling | None,
+    typer.Option(
+        "--preconditioner",
+        help="frozen: by the gradients at the checkpoint; none: unscaled, where gamma dominates.",
+        show_default=False,
+    ),
 ]
 CheckpointsOption = Annotated[
     Along, typer.Option("--checkpoints", help="A base's checkpoints, or an author's recorded training.")
@@ -75,7 +79,7 @@ DrawsOption = Annotated[
     int | None, typer.Option("--draws", min=10, help="Draws of each chain.", show_default=False)
 ]
 MostOption = Annotated[
-    int | None, typer.Option("--most", min=2, help="Checkpoints at most.", show_default=False)
+    int | None, typer.Option("--most", min=1, help="Checkpoints at most.", show_default=False)
 ]
 WindowsOption = Annotated[
     int | None, typer.Option("--windows", min=2, help="Windows of each text.", show_default=False)
@@ -102,6 +106,10 @@ def record(
     repo: Repo = HERE,
     home: Home = None,
     keep: Annotated[int, typer.Option("--keep", min=2, help="States kept, at log-spaced steps.")] = 12,
+    nulls: Annotated[
+        int,
+        typer.Option("--nulls", min=0, help="Shuffled authors recorded too, to stand beside every reading."),
+    ] = 0,
     form: FormatOption = MachineFormat.TEXT,
 ) -> None:
     """Train an author's adapter once more as the profile did, keeping its states and the order of its data.
@@ -109,17 +117,21 @@ def record(
     What is recorded is kept beside the profile and found again; a killed recording goes on where it stopped.
     """
     from service.cli.develop_tables import render_recording
-    from service.flows.development.record import author_of, record_author
+    from service.flows.development.record import author_of, record_author, record_nulls
     from service.flows.opened import open_profile
 
     with stages() as report:
         opened = open_profile(find_repository(repo), settings_for(home), report)
         found = record_author(opened, author_of(opened, author), keep)
+        beside = record_nulls(opened, nulls, keep)
     if form is MachineFormat.JSON:
-        place = {"place": str(found.place / "states"), "digest": found.digest}
-        show(json.dumps(found.facts | place, indent=2, ensure_ascii=False) + "\n")
-    else:
-        for part in render_recording(found):
+        told = [
+            one.facts | {"place": str(one.place / "states"), "digest": one.digest} for one in (found, *beside)
+        ]
+        show(json.dumps(told[0] | {"nulls": told[1:]}, indent=2, ensure_ascii=False) + "\n")
+        return
+    for one in (found, *beside):
+        for part in render_recording(one):
             show(part)
 
 
@@ -141,24 +153,30 @@ def llc(
         typer.Option("--n-beta", help="Sample size times inverse temperature.", show_default=False),
     ] = None,
     draws: DrawsOption = None,
-    preconditioner: ScalingOption = Scaling.FROZEN,
+    between: Annotated[
+        int | None, typer.Option("--between", min=1, help="Steps between draws.", show_default=False)
+    ] = None,
+    preconditioner: ScalingOption = None,
     most: MostOption = None,
     windows: WindowsOption = None,
+    nulls: NullsOption = None,
     seed: Annotated[int, typer.Option(help="Of noise, minibatches and windows.")] = 0,
     plot: PlotOption = None,
     form: FormatOption = MachineFormat.TEXT,
 ) -> None:
     """Measure local learning coefficients along checkpoints, beside the loss; nothing is clipped.
 
-    Values compare only at one n-beta and localisation. Above d/2 a value is refused, below 0 it is flagged.
+    Shuffled authors that were recorded (`develop record --nulls`) stand beside an author's. Values compare
+    only at one n-beta and localisation. Above d/2 a value is refused, below 0 it is flagged.
     """
     from service.cli.develop_tables import render_learning
     from service.flows.development.learning import measure_adapter, measure_base, open_bases, to_machine
-    from service.flows.development.record import author_of, load_recording
+    from service.flows.development.record import author_of, load_nulls, load_recording
     from service.flows.opened import open_profile
 
-    scaling = preconditioner.value
+    scaling = None if preconditioner is None else preconditioner.value
     dials = {"n_beta": n_beta, "n_draws": draws, "preconditioner": scaling, "seed": seed}
+    dials["steps_between"] = between
     chosen = {"n_windows": windows, "n_checkpoints": most, "gammas": tuple(gammas or ()), "split": by.value}
     plan = _learning_plan(preset, dials, chosen)
     with stages() as report:
@@ -167,13 +185,14 @@ def llc(
             found = measure_base(open_bases(folder, hub, settings), settings, plan, report)
         else:
             opened = open_profile(find_repository(repo), settings_for(home), report)
-            found = measure_adapter(opened, load_recording(opened, author_of(opened, author)), plan)
+            recording = load_recording(opened, author_of(opened, author))
+            found = measure_adapter(opened, recording, plan, load_nulls(opened, nulls))
     if plot is not None:
-        _plot_learning(found.points, plan, plot)
+        _plot_learning(found, plan, plot)
     if form is MachineFormat.JSON:
         show(to_machine(found))
     else:
-        for part in render_learning(found.points):
+        for part in render_learning(found.points, found.nulls):
             show(part)
 
 
@@ -187,12 +206,13 @@ def _learning_plan(preset: Preset, dials: dict[str, Any], chosen: dict[str, Any]
     return replace(start, sampler=sampler, **{name: value for name, value in chosen.items() if value})
 
 
-def _plot_learning(points: Sequence[CurvePoint], plan: LearningPlan, path: Path) -> None:
+def _plot_learning(found: Learned, plan: LearningPlan, path: Path) -> None:
     from fingerprint.development.curves import cluster_curves, curve_table
     from fingerprint.development.plots import plot_learning_coefficients, plot_parts
 
+    points = found.points
     if plan.split == "whole":
-        plot_learning_coefficients(points, path, f"nβ = {plan.sampler.n_beta:g}")
+        plot_learning_coefficients(points, path, f"nβ = {plan.sampler.n_beta:g}", found.nulls)
         return
     text = points[0].text
     table = curve_table(points, text, plan.gammas[0])
@@ -291,12 +311,12 @@ def sorting(
         from fingerprint.development.plots import plot_heads
 
         model = series.checkpoints[-1].load()
-        ov = ov_circuits(model)
+        ov, qk = ov_circuits(model), qk_circuits(model)
         names = [f"head {head}" for head in range(plan.n_heads)]
-        diagonals = head_regions(ov, qk_circuits(model)).diagonals
-        plot_heads(
-            dict(zip(names, ov, strict=True)), dict(zip(names, diagonals, strict=True)), plot, "OV circuits"
-        )
+        circuits = {f"{kind}, {name}": one for kind, all_of in (("QK", qk), ("OV", ov))
+                    for name, one in zip(names, all_of, strict=True)}  # fmt: skip
+        diagonals = dict(zip(names, head_regions(ov, qk).diagonals, strict=True))
+        plot_heads(circuits, diagonals, plot, "OV circuits")
     if form is MachineFormat.JSON:
         show(json.dumps([asdict(stage) for stage in found], indent=2) + "\n")
     else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.console import HERE, Home, Repo, find_repository, note, settings_for, show, stages
+from service.cli.develop_options import NullsOption
 from service.cli.dictionary import FormatOption, MachineFormat, PlotOption, Preset, PresetOption
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def influence(
     change_only: Annotated[
         bool, typer.Option("--change-only", help="Score a pair from its change to the line's end.")
     ] = False,
+    nulls: NullsOption = None,
     plot: PlotOption = None,
     matrices: Annotated[
         Path | None, typer.Option("--matrices", help="Write R and observables here (.npz).")
@@ -57,7 +59,8 @@ def influence(
     """Estimate who helps whom: the Bayesian influence function from losses along SGLD draws.
 
     Of a base: correct and incorrect programs on each other, at each checkpoint. Of an author: commits on
-    commits and on the team's newest code, along the adapter's training. A killed run goes on.
+    commits and on the team's newest code, along the adapter's training, beside the shuffled authors that were
+    recorded (`develop record --nulls`). A killed run goes on.
     """
     chosen = {
         "most_checkpoints": checkpoints, "n_sequences": sequences, "sequence_tokens": tokens,
@@ -66,17 +69,21 @@ def influence(
     sampler = {"n_chains": chains, "n_draws": draws, "n_beta": n_beta, "gamma": gamma}
     with stages() as report:
         config = influence_config(preset, chosen, sampler)
-        found = _measure(folder, hub, author, repo, home, config, report)
+        found = _measure(folder, hub, author, repo, home, config, report, nulls)
     if matrices is not None:
         found.write_matrices(matrices.expanduser())
     if plot is not None:
-        from fingerprint.development.plots import plot_influence
-
-        plot_influence(found.stages, plot.expanduser(), found.series)
+        _plot(found, plot.expanduser())
     if form is MachineFormat.JSON:
         show(json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n")
     else:
         _show_tables(found)
+
+
+def _plot(found: InfluenceRun, path: Path) -> None:
+    from fingerprint.development.plots import plot_influence
+
+    plot_influence(found.stages, path, found.series, [null.stages for null in found.nulls])
 
 
 def _show_tables(found: InfluenceRun) -> None:
@@ -84,13 +91,14 @@ def _show_tables(found: InfluenceRun) -> None:
 
     for part in render_influence(found):
         show(part)
-    for step, reason in found.facts.get("refused", {}).items():
-        note(f"step {step} is left out: {reason}")
+    for one in (found, *found.nulls):
+        for step, reason in one.facts.get("refused", {}).items():
+            note(f"{one.series}: step {step} is left out: {reason}")
 
 
 def _measure(
     folder: Path | None, hub: str | None, author: str | None, repo: Path, home: Path | None,
-    config: InfluenceConfig, report: Progress,
+    config: InfluenceConfig, report: Progress, nulls: int | None,
 ) -> InfluenceRun:  # fmt: skip
     from service import ServiceError
     from service.flows.development.influence import author_influence, base_influence
@@ -99,11 +107,11 @@ def _measure(
         raise ServiceError("expected one of an author, --folder and --hub, got several: give one")
     settings = settings_for(home)
     if folder is None and hub is None:
-        from service.flows.development.record import author_of
+        from service.flows.development.record import author_of, load_nulls
         from service.flows.opened import open_profile
 
         opened = open_profile(find_repository(repo), settings, report)
-        return author_influence(opened, author_of(opened, author), config, report)
+        return author_influence(opened, author_of(opened, author), config, report, load_nulls(opened, nulls))
     from fingerprint.development.checkpoints import folder_series, hub_series
     from fingerprint.development.pairs.make import PairConfig
     from service.flows.development.pairs import read_tasks, store_pairs

@@ -51,7 +51,10 @@ def render_influence(found: InfluenceRun) -> Iterator[RenderableType]:
     yield Sheet(title, tuple(columns[i] for i in kept), shown).to_table()
     for curve in found.curves:
         yield Text(f"{curve.source} → {curve.target}: {describe_curve(curve)}.")
-    if (least := min(stage.n_eff for stage in stages)) < FEW_DRAWS:
+    if found.nulls:
+        yield _nulls_sheet(found)
+    sampled = [stage for run in (found, *found.nulls) for stage in run.stages]
+    if (least := min(stage.n_eff for stage in sampled)) < FEW_DRAWS:
         yield Text(
             f"Only {least:.0f} effective draws at the worst checkpoint: correlations below about "
             f"{least**-0.5:.1f} are noise, and chains that drift look like help between all samples. Take "
@@ -59,6 +62,21 @@ def render_influence(found: InfluenceRun) -> Iterator[RenderableType]:
             style="yellow",
         )
     yield Text(f"{_NOTE} Processor time of sampling: {sum(s.seconds for s in stages):,.0f} s.", style="dim")
+
+
+def _nulls_sheet(found: InfluenceRun) -> RenderableType:
+    """What commits dealt at random do, which no reading of the author's may be confused with."""
+    groups = found.stages[0].groups
+    columns = (
+        "commits of", "step", *(f"{g.source} → {g.target}" for g in groups), "self effect", "n_eff",
+    )  # fmt: skip
+    rows = [
+        (null.series, f"{stage.step:,}", *(_plus_minus(group.normalised) for group in stage.groups),
+         f"{stage.effect.median:.2g}", f"{stage.n_eff:.0f}")
+        for null in found.nulls
+        for stage in null.stages
+    ]  # fmt: skip
+    return Sheet("shuffled authors, trained and read alike", columns, tuple(rows)).to_table()
 
 
 def _facts_of(stage: Stage) -> tuple[object, ...]:

@@ -169,6 +169,14 @@ def develop_evasion(
         ),
     ] = Side.FOREIGN,
     texts: Annotated[int, typer.Option("--texts", min=12, help="Texts of either side.")] = 60,
+    null_repo: Annotated[
+        Path | None,
+        typer.Option(
+            "--null-repo",
+            help="Other code in the team's languages (foreign); without, the settings' or Python's library.",
+            show_default=False,
+        ),
+    ] = None,
     preset: PresetOption = Preset.TINY,
     plot: PlotOption = None,
     form: FormatOption = MachineFormat.TEXT,
@@ -178,8 +186,11 @@ def develop_evasion(
     from service.flows.development.evasion import hands_case, history_case, report_evasion_of
     from service.flows.opened import open_profile
 
+    settings = settings_for(home)
+    if null_repo is not None:
+        settings = settings.model_copy(update={"null_repo": null_repo.expanduser()})
     with stages() as report:
-        opened = open_profile(find_repository(repo), settings_for(home), report)
+        opened = open_profile(find_repository(repo), settings, report)
         case = (
             hands_case(opened, _hands(texts))
             if against is Side.SAMPLE

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.console import Home, find_repository, note, settings_for, show, stages
+from service.cli.develop_options import NullsOption
 from service.cli.dictionary import FormatOption, MachineFormat, Preset
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ Checkpoints = Annotated[
     ),
 ]
 ProfiledRepo = Annotated[
-    Path | None, typer.Option("--repo", help="OpenedProfile repository whose code gives data sets.")
+    Path | None, typer.Option("--repo", help="Profiled repository whose code gives data sets.")
 ]
 Author = Annotated[
     str | None, typer.Option("--author", help="Whose code the posterior is of (key, name or address).")
@@ -68,6 +69,7 @@ def susceptibility(
     draws: Draws = None,
     gamma: Gamma = None,
     seed: Seed = 0,
+    nulls: NullsOption = None,
     top: Annotated[int, typer.Option(min=0, help="Components shown.")] = 20,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Write heat maps here (png or svg).", dir_okay=False)
@@ -77,13 +79,14 @@ def susceptibility(
 ) -> None:
     """Measure how heads, MLPs, LoRA sites and latents answer to shifts of the data; resumed by checkpoint.
 
-    Every figure has a standard error from blocks of posterior draws. Stored responses are found, not sampled.
+    Every figure has a standard error from blocks of posterior draws. An author's recorded training stands
+    beside the recorded shuffled authors. Stored responses are found, not sampled.
     """
     from service.cli.susceptibility_tables import render_susceptibility, to_machine
 
     config = _config(preset, draws, gamma, seed)
     with stages() as report:
-        study = _study(_Asked(checkpoints, repo, author, pairs, latents, most), config, home, report)
+        study = _study(_Asked(checkpoints, repo, author, pairs, latents, most, nulls), config, home, report)
     if plot is not None:
         from fingerprint.development.plots import plot_susceptibility
 
@@ -164,16 +167,17 @@ class _Asked:
     has_pairs: bool
     has_latents: bool
     most: int
+    nulls: int | None = 0
 
 
 def _study(
     asked: _Asked, config: SusceptibilityConfig, home: Path | None, report: Callable[[Stage], None]
 ) -> Susceptibility:
     from service.artifacts import ArtifactStore
-    from service.flows.development.record import author_of
+    from service.flows.development.record import author_of, load_nulls
     from service.flows.development.shifts import gather_texts
     from service.flows.development.sources import open_series, read_pairs, recorded_series
-    from service.flows.development.susceptibility import Sampling, measure_susceptibility
+    from service.flows.development.susceptibility import Sampling, measure_nulls, measure_susceptibility
     from service.flows.opened import open_profile
 
     settings = settings_for(home)
@@ -186,7 +190,12 @@ def _study(
     told = read_pairs(settings.home, report) if asked.has_pairs else None
     texts = gather_texts(opened, key, told, seed=config.seed)
     sae = _dictionary(opened) if asked.has_latents else None
-    return measure_susceptibility(series, texts, Sampling(config, ArtifactStore(settings.home), report, sae))
+    sampling = Sampling(config, ArtifactStore(settings.home), report, sae)
+    found = measure_susceptibility(series, texts, sampling)
+    if opened is None or key is None or asked.checkpoints is not None:
+        return found
+    nulls = measure_nulls(opened, load_nulls(opened, asked.nulls), texts, asked.most, sampling)
+    return replace(found, nulls=nulls)
 
 
 def _dictionary(opened: OpenedProfile | None) -> Sae:

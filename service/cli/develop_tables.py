@@ -37,17 +37,37 @@ def render_recording(found: Recording) -> Iterator[RenderableType]:
     yield Text(f"The best recorded state {same}. States: {found.place / 'states'}")
 
 
-def render_learning(points: Sequence[CurvePoint]) -> Iterator[RenderableType]:
-    """A run a row, the loss beside lambda-hat, with every reason for doubt."""
-    rows = [(p.part, p.text, p.step, f"{p.gamma:g}", *_estimate(p)) for p in points]
+def render_learning(
+    points: Sequence[CurvePoint], nulls: Sequence[Sequence[CurvePoint]] = ()
+) -> Iterator[RenderableType]:
+    """A run a row, the loss beside lambda-hat, that of shuffled authors, and every reason for doubt."""
+    rows = [
+        (p.part, p.text, p.step, f"{p.gamma:g}", *_estimate(p), *([_beside(nulls, i)] if nulls else []))
+        for i, p in enumerate(points)
+    ]
     columns = (
         "part", "text", "step", "γ", "loss", "λ̂", "se", "λ̂/d", "R̂", "ess", "drift", "CPU s", "doubts",
+        *(["shuffled authors"] if nulls else []),
     )  # fmt: skip
     yield Sheet("local learning coefficients", columns, tuple(rows), n_names=2).to_table()
     yield Text(
         "λ̂ = nβ (mean loss of the draws - loss at the checkpoint); values compare at one nβ and γ only. "
         "Negative: the checkpoint is no minimum of this loss. Above d/2: refused, the chain left the basin."
     )
+    if nulls:
+        yield Text(
+            "Shuffled authors: the same number of tokens of commits dealt at random, trained and measured "
+            "alike; ? marks a doubted value. What lies among them is nothing of this author's."
+        )
+
+
+def _beside(nulls: Sequence[Sequence[CurvePoint]], i: int) -> str:
+    """The i-th run of every null: series have as many checkpoints each, though not always the same steps."""
+    found = [null[i].found for null in nulls if i < len(null)]
+    told = (
+        "-" if one is None else f"{one.value:.2f} ±{one.se:.2f}{'?' if one.flags else ''}" for one in found
+    )
+    return ", ".join(told)
 
 
 def _estimate(point: CurvePoint) -> tuple[object, ...]:

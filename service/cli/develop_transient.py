@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from service.cli.console import Home, find_repository, note, settings_for, show, stages
+from service.cli.develop_options import NullsOption
 from service.cli.dictionary import FormatOption, MachineFormat, Preset, PresetOption
 from service.reports.sheet import Sheet
 
@@ -44,12 +45,13 @@ def transient(
     ] = True,
     repo: Annotated[
         Path | None,
-        typer.Option("--repo", help="Authors' recorded trainings in place of the reference task."),
+        typer.Option("--repo", help="An author's recorded training in place of the reference task."),
     ] = None,
     author: Annotated[
-        list[str] | None,
-        typer.Option("--author", help="Author (key, name or address); several times for several."),
+        str | None,
+        typer.Option("--author", help="Author (key, name or address); whoever has most code without."),
     ] = None,
+    nulls: NullsOption = None,
     seed: Annotated[int, typer.Option(help="Of tasks, weights, sequences and nulls.")] = 0,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the runs here (.svg or .png).", dir_okay=False)
@@ -57,14 +59,15 @@ def transient(
     home: Home = None,
     form: FormatOption = MachineFormat.TEXT,
 ) -> None:
-    """Lay trainings into one plane beside ideal solutions: in-context regression, or authors' adapters.
+    """Lay trainings into one plane beside ideal solutions: in-context regression, or an author's adapter.
 
-    Without --repo, small transformers learn linear regression from M tasks in context: ridge or dMMSE.
+    Without --repo, small transformers learn linear regression from M tasks in context: ridge or dMMSE. An
+    author stands beside the shuffled authors that were recorded (`develop record --nulls`).
     """
     if repo is None:
         found = _regression(tasks or [6, 32, 0], _config(preset, steps, seed), coefficients, home)
     else:
-        found = _authors(repo, author or [], home, seed)
+        found = _author(repo, author, nulls, home, seed)
     if plot is not None:
         from fingerprint.development.plots import plot_transient
 
@@ -99,15 +102,16 @@ def _regression(
         )
 
 
-def _authors(repo: Path, authors: list[str], home: Path | None, seed: int) -> TransientReport:
-    from service.flows.development.record import author_of
-    from service.flows.development.transient import measure_authors
+def _author(
+    repo: Path, author: str | None, nulls: int | None, home: Path | None, seed: int
+) -> TransientReport:
+    from service.flows.development.record import author_of, load_nulls
+    from service.flows.development.transient import measure_author
     from service.flows.opened import open_profile
 
     with stages() as report:
         opened = open_profile(find_repository(repo), settings_for(home), report)
-        keys = [author_of(opened, word) for word in authors or [None]]
-        return measure_authors(opened, keys, seed)
+        return measure_author(opened, author_of(opened, author), load_nulls(opened, nulls), seed)
 
 
 def render_transient(report: TransientReport) -> Iterator[RenderableType]:

@@ -13,6 +13,8 @@ from service.flows.development.shifts import AUTHOR, CORRECT, INCORRECT, TEAM
 from service.reports.sheet import Sheet
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fingerprint.development.responses import CheckpointResponse
     from fingerprint.development.susceptibility import Opposite
     from service.flows.development.susceptibility import Susceptibility
@@ -23,6 +25,10 @@ _NOTE = (
     "component's freedom goes with that text; above: against it. Factors count those above both nulls, "
     "permuted and shifted draws."
 )
+BEYOND = 2.26
+"""Standard errors that Student's t of nine degrees of freedom exceeds in one case of twenty."""
+MOST_CONTRASTS = 8
+"""Components shown beside shuffled authors."""
 _LEAST = 2.0
 """Effective draws of a block that its covariance needs at least."""
 _FAR = 0.5
@@ -58,6 +64,8 @@ def render_susceptibility(study: Susceptibility, top: int) -> Iterator[Renderabl
         ),
         tuple(_checkpoint_row(response) for response in study.responses),
     ).to_table()
+    if study.nulls and {AUTHOR, TEAM} <= set(study.responses[0].sets):
+        yield from _beside_nulls(study, top)
     last = study.responses[-1]
     response, spread = last.response, last.draws.spread
     strongest = abs(response.z).max(1).argsort()[::-1][:top]
@@ -95,6 +103,40 @@ def render_susceptibility(study: Susceptibility, top: int) -> Iterator[Renderabl
         )
 
 
+def _beside_nulls(study: Susceptibility, top: int) -> Iterator[RenderableType]:
+    """Answers to the author's code less those to the team's, beside those of shuffled authors' adapters."""
+    own = [_contrast_z(response) for response in study.responses]
+    nulls = [[_contrast_z(response) for response in null.responses] for null in study.nulls]
+    rows: list[tuple[object, ...]] = []
+    for i, z in enumerate(own):
+        beside = [null[i] for null in nulls if i < len(null)]
+        rows.append(
+            (f"{study.responses[i].step:,}", int((abs(z) > BEYOND).sum()),
+             ", ".join(str(int((abs(null) > BEYOND).sum())) for null in beside), f"{abs(z).max():.1f}",
+             ", ".join(f"{abs(null).max():.1f}" for null in beside))
+        )  # fmt: skip
+    columns = (
+        "step", f"beyond {BEYOND:g} s.e., of {len(own[0])}", "shuffled authors", "largest |z|",
+        "shuffled authors",
+    )  # fmt: skip
+    yield Sheet("author's code less the team's", columns, tuple(rows)).to_table()
+    last, beside = study.responses[-1], [null[-1] for null in nulls]
+    strongest = abs(own[-1]).argsort()[::-1][: min(top, MOST_CONTRASTS)]
+    yield Sheet(
+        f"step {last.step:,}: author's code less the team's, the surest first",
+        ("component", "z", "z of shuffled authors"),
+        tuple(
+            (last.components[k], f"{own[-1][k]:+.1f}", ", ".join(f"{null[k]:+.1f}" for null in beside))
+            for k in strongest
+        ),
+    ).to_table()  # fmt: skip
+
+
+def _contrast_z(response: CheckpointResponse) -> np.ndarray:
+    """One value a component, in standard errors."""
+    return response.contrast(AUTHOR, TEAM).z[:, 0]
+
+
 def _checkpoint_row(response: CheckpointResponse) -> tuple[object, ...]:
     from fingerprint.development.sampling import LOSS
 
@@ -120,6 +162,7 @@ def to_machine(study: Susceptibility) -> dict[str, Any]:
             _machine(response, seen) | {"digest": digest}
             for response, seen, digest in zip(study.responses, study.tokens_seen, study.digests, strict=True)
         ],
+        "shuffled_authors": [to_machine(null) for null in study.nulls],
     }
 
 
@@ -138,5 +181,8 @@ def _machine(response: CheckpointResponse, tokens_seen: int | None) -> dict[str,
             "n": factors.n_factors, "values": factors.values.tolist(),
             "permuted": factors.permuted.tolist(), "shifted": factors.shifted.tolist(),
         },
+        "author_less_team_z": (
+            _contrast_z(response).tolist() if {AUTHOR, TEAM} <= set(response.sets) else None
+        ),
         "opposite": {name: [asdict(row) for row in rows] for name, rows in opposites(response).items()},
     }  # fmt: skip

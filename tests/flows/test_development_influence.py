@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from fingerprint.development.checkpoints import Checkpoint, CheckpointSeries
 from fingerprint.development.config import SamplerConfig
@@ -15,9 +17,12 @@ from fingerprint.development.pairs.make import PairConfig
 from fingerprint.development.pairs.prove import Outcome, run_tests
 from fingerprint.development.pairs.store import PairSet
 from fingerprint.development.pairs.task import load_bank
+from fingerprint.development.plots import plot_influence
 from fingerprint.lm.load import load_base
+from service.cli.develop_influence_tables import render_influence
 from service.flows.development.influence import KIND, author_influence, base_influence
 from service.flows.development.pairs import StoredPairs, remembered, store_pairs
+from service.flows.development.record import record_nulls
 from service.flows.opened import OpenedProfile
 from service.flows.training import Stage
 from tests.fingerprint.development.test_samples import few_pairs
@@ -97,6 +102,22 @@ def test_an_authors_commits_are_read_along_the_training(opened: OpenedProfile):
     assert opened.bench.record is not None
     assert sum(item.startswith(f"{KIND}/") for item in opened.bench.record.artifacts) == 2
     assert all(torch.equal(b, before[site]) for site, b in opened.bench.routed.weights().items())
+
+
+def test_shuffled_authors_stand_beside_an_authors_influence(opened: OpenedProfile, tmp_path: Path):
+    config = CONFIG.model_copy(update={"sequence_tokens": 128, "n_sequences": 64})
+    nulls = record_nulls(opened, 1, 3)
+    found = author_influence(opened, ANN, config, lambda _: None, nulls)
+    (null,) = found.nulls
+    others = {name for name, group in zip(found.samples.names, found.samples.group, strict=True) if group}
+    theirs = {name for name, group in zip(null.samples.names, null.samples.group, strict=True) if group}
+    assert others == theirs and set(null.samples.names) != set(found.samples.names)
+    shown = io.StringIO()
+    for part in render_influence(found):
+        Console(file=shown, width=220).print(part)
+    assert "shuffled 1" in shown.getvalue()
+    assert json.loads(json.dumps(found.to_json()))["shuffled_authors"][0]["series"] == "shuffled 1"
+    plot_influence(found.stages, tmp_path / "x.svg", "ann", [null.stages])
 
 
 def test_the_commands_say_what_they_did(routeprint: Command, tmp_path: Path, tiny_base_dir: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from fingerprint.development.checkpoints import folder_series
 from fingerprint.development.config import SamplerConfig
+from fingerprint.development.plots import plot_learning_coefficients
+from service.cli.develop_tables import render_learning
 from service.flows.development.learning import Learned, LearningPlan, measure_adapter, measure_base
-from service.flows.development.record import Recording, record_author
+from service.flows.development.record import Recording, record_author, record_nulls
 from service.flows.opened import OpenedProfile
 from service.flows.training import Stage
 from service.settings import Settings
@@ -91,6 +95,24 @@ def test_parts_are_measured_on_the_author_and_the_team(opened: OpenedProfile, re
     }
 
 
+def test_shuffled_authors_stand_beside_each_on_what_it_was_trained_on(
+    opened: OpenedProfile, recording: Recording, tmp_path: Path
+):
+    nulls = record_nulls(opened, 1, 3)
+    found = measure_adapter(opened, recording, replace(PLAN, n_checkpoints=2), nulls)
+    assert [len(null) for null in found.nulls] == [len(found.points)] == [2]
+    (null,) = found.nulls
+    assert null[0].found and found.points[0].found
+    assert null[0].found.loss != found.points[0].found.loss  # another text, at the same base
+    shown = io.StringIO()
+    for part in render_learning(found.points, found.nulls):
+        Console(file=shown, width=220).print(part)
+    assert f"{null[1].found.value:.2f} ±" in shown.getvalue() if null[1].found else True
+    assert "nothing is clipped" not in shown.getvalue() and "dealt at random" in shown.getvalue()
+    plot_learning_coefficients(found.points, tmp_path / "llc.svg", "bob", found.nulls)
+    assert "shuffled" in (tmp_path / "llc.svg").read_text()
+
+
 def test_the_command_shows_a_table_a_plot_and_json(
     routeprint: Command, bases: Path, recording: Recording, small_repository: Path, tmp_path: Path
 ):
@@ -105,6 +127,8 @@ def test_the_command_shows_a_table_a_plot_and_json(
         "10",
         "--gamma",
         "50",
+        "--between",
+        "1",
     ]
     plot = tmp_path / "llc.svg"
     done = routeprint("develop", "llc", *options, "--windows", "3", "--plot", str(plot))
@@ -112,7 +136,7 @@ def test_the_command_shows_a_table_a_plot_and_json(
     assert "local learning coefficients" in done.out and "Above d/2" in done.out
     assert plot.read_text().rstrip().endswith("</svg>")
     machine = routeprint("develop", "llc", *options, "--windows", "3", "--format", "json")
-    points = json.loads(machine.out)
+    points = json.loads(machine.out)["points"]
     assert [point["step"] for point in points] == [0, 9] and points[0]["found"]["gamma"] == 50
     refused = routeprint("develop", "llc", "--checkpoints", "base")
     assert refused.code == 2 and "--folder" in refused.err

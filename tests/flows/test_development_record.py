@@ -14,8 +14,10 @@ from service.flows.development.record import (
     NotRecordedError,
     Recording,
     author_of,
+    load_nulls,
     load_recording,
     record_author,
+    record_nulls,
 )
 from service.flows.opened import OpenedProfile
 from service.flows.training import Stage
@@ -83,6 +85,19 @@ def test_a_second_run_only_looks_up(opened: OpenedProfile, recording: Recording)
     assert author_of(opened, None) in opened.authors
 
 
+def test_a_shuffled_author_is_recorded_as_its_null_adapter_was_trained(opened: OpenedProfile):
+    assert load_nulls(opened) == ()
+    with pytest.raises(NotRecordedError, match="null-sets"):
+        record_nulls(opened, 100, 3)
+    (null,) = record_nulls(opened, 1, 3)
+    assert null.author == opened.null_names[0] and null.facts["distance_to_adapter"] == 0
+    assert null.facts["adapter"] == opened.nulls[null.author].digest
+    dealt = {p.group for p in opened.trained_on(null.author)}
+    authors = {p.author for p in opened.plan.slices.train if p.group in dealt}
+    assert set(null.commits_by(len(null.order))) <= dealt and len(authors) > 1
+    assert [one.digest for one in load_nulls(opened)] == [null.digest] and load_nulls(opened, 0) == ()
+
+
 def test_the_command_tells_the_same(routeprint: Command, small_repository: Path, recording: Recording):
     done = routeprint(
         "develop", "record", ANN, "--repo", str(small_repository), "--keep", "4", "--format", "json"
@@ -90,5 +105,6 @@ def test_the_command_tells_the_same(routeprint: Command, small_repository: Path,
     assert done.code == 0, done.err
     answer = json.loads(done.out)
     assert answer["digest"] == recording.digest and Path(answer["place"]).is_dir()
+    assert answer["nulls"] == []
     text = routeprint("develop", "record", "ann", "--repo", str(small_repository), "--keep", "4")
     assert text.code == 0 and "commits read" in text.out and "best recorded state is the" in text.out

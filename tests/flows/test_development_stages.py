@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -186,6 +187,18 @@ def test_too_few_files_are_no_side(opened: OpenedProfile) -> None:
         history_case(opened, "foreign", 24)
 
 
+def test_a_disguise_that_hardly_any_text_can_wear_is_left_out(
+    opened: OpenedProfile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where there is no formatter for a language: one text of eight goes through."""
+    only_first = SimpleNamespace(kept=(0,), passages=(opened.plan.slices.train.passages[0],))
+    monkeypatch.setattr("service.flows.development.evasion.view_passages", lambda *_: only_first)
+    lines = {"team": ["def one(a):", "    return a"], "agent": ["def two(a):", "    return -a"]}
+    case = hands_case(opened, [(f"src/p{i}.py", lines) for i in range(8)])
+    assert case.unworn == (FORMATTED, BOTH) and set(case.forms) == {PLAIN, RENAMED}
+    assert len(case.labels) == 16 and case.dropped == 0
+
+
 def test_hands_are_paired_and_dropped_together(opened: OpenedProfile) -> None:
     def lines(name: str, *, is_broken: bool = False) -> list[str]:
         return [f"def {name}(a, b):", "    return (" if is_broken else "    return a + b"]
@@ -214,6 +227,26 @@ def test_the_commands_print_tables_figures_and_json(
     assert (tmp_path / "stages.svg").read_text().startswith("<?xml")
     machine = json.loads(routeprint(*asked, "--format", "json").out)
     assert StagesReport.model_validate(machine).read_layer in {0, 1}
+
+
+def test_evasion_names_the_other_code_that_it_was_given(
+    small_repository: Path, routeprint: Command, tmp_path: Path
+) -> None:
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    (other / "one.py").write_text("def one(value):\n    return value\n" * 40)
+    asked = (
+        "develop",
+        "evasion",
+        "--repo",
+        str(small_repository),
+        "--null-repo",
+        str(other),
+        "--texts",
+        "12",
+    )
+    refused = routeprint(*asked)
+    assert refused.code == 2 and "files of elsewhere" in refused.err
 
 
 def test_renderings_of_every_report(

@@ -112,7 +112,8 @@ def pair_passages(pairs: Sequence[Pair], scored: Scored = "program") -> tuple[li
     """The correct and the incorrect programs as passages, pair by pair.
 
     Scoring "change", a deletion leaves nothing of its own: the line that follows it is scored, which is where
-    a model could notice; where nothing follows, the last line is.
+    a model could notice; where nothing follows, the last line is. Where nothing but brackets is left of a
+    line, those just before the change are scored too.
     """
     correct = [_passage(pair, pair.correct, pair.span, scored) for pair in pairs]
     return correct, [_passage(pair, pair.incorrect, pair.changed_span, scored) for pair in pairs]
@@ -129,7 +130,12 @@ def _to_line_end(code: str, span: tuple[int, int]) -> tuple[int, int]:
     if not code[start:].strip():
         start = code.rstrip().rfind("\n") + 1
     line_end = code.find("\n", max(span[1], start + 1))
-    return start, len(code) if line_end < 0 else line_end + 1
+    end = len(code) if line_end < 0 else line_end + 1
+    if not any(character.isalnum() for character in code[start:end]):
+        # brackets and a line end join the brackets before them in one token, which starts further left
+        while start and not code[start - 1].isalnum() and code[start - 1] != "\n":
+            start -= 1
+    return start, end
 
 
 def _pair(stored: dict) -> Pair:

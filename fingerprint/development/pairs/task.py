@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tomllib
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ def load_bank() -> tuple[Task, ...]:
 
 
 def load_humaneval(path: Path) -> tuple[Task, ...]:
-    """Tasks of a local HumanEval file (Chen et al. 2021, arXiv 2107.03374), one JSON object a line.
+    """Tasks of a local HumanEval file (Chen et al. 2021, arXiv 2107.03374), JSON lines, gzipped or not.
 
     Its ``check`` is one function with many assertions; here they become tests of their own.
 
@@ -63,18 +64,17 @@ def load_humaneval(path: Path) -> tuple[Task, ...]:
 
 
 def load_mbpp(path: Path) -> tuple[Task, ...]:
-    """Tasks of a local MBPP file (Austin et al. 2021, arXiv 2108.07732), one JSON object a line.
+    """Tasks of a local MBPP file (Austin et al. 2021, arXiv 2108.07732): lines, or the sanitised list.
 
     Raises:
         TaskError: no such file, or other fields.
     """
-    return tuple(
-        Task(
-            f"mbpp/{row['task_id']}", "mbpp", row["code"].replace("\r\n", "\n").rstrip() + "\n",
-            "\n".join([row.get("test_setup_code", ""), *row["test_list"]]).strip() + "\n",
-        )
-        for _, row in _rows(path, ("task_id", "code", "test_list"))
-    )  # fmt: skip
+    found = []
+    for _, row in _rows(path, ("task_id", "code", "test_list")):
+        code = row["code"].replace("\r\n", "\n").rstrip() + "\n"
+        tests = [row.get("test_setup_code", ""), *row.get("test_imports", ()), *row["test_list"]]
+        found.append(Task(f"mbpp/{row['task_id']}", "mbpp", code, "\n".join(tests).strip() + "\n"))
+    return tuple(found)
 
 
 def _split_check(test: str, entry_point: str) -> str:
@@ -89,15 +89,18 @@ def _split_check(test: str, entry_point: str) -> str:
 
 
 def _rows(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a JSONL file with the line of each, or of a JSON list; either may be gzipped."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"cannot read tasks from {path}: {error}; give the path of a JSONL file") from error
+    lines = _list_of(text) or text.splitlines()
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        if isinstance(line, str) and not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line) if isinstance(line, str) else line
         except ValueError as error:
             raise TaskError(f"{path}, line {number}: expected JSON, got {line[:40]!r}") from error
         missing = [name for name in fields if not isinstance(row, dict) or name not in row]
@@ -106,3 +109,12 @@ def _rows(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[int, dict[str, 
                 f"{path}, line {number}: expected the fields {', '.join(fields)}; {missing[0]} is missing"
             )
         yield number, row
+
+
+def _list_of(text: str) -> list[Any] | None:
+    """The objects of a JSON list, as MBPP's sanitised file is one."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, list) and all(isinstance(row, dict) for row in found) else None

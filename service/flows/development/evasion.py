@@ -53,7 +53,7 @@ class Case:
     Attributes:
         foreign, team: the sides, in words. forms: by disguise, the passages of all units in one order.
         labels: whether a unit is foreign. groups: what is resampled and kept on one side. dropped: units that
-            a disguise could not be put on.
+            a disguise could not be put on. unworn: disguises that most units could not put on.
     """
 
     foreign: str
@@ -62,6 +62,7 @@ class Case:
     labels: list[bool]
     groups: list[str]
     dropped: int
+    unworn: tuple[str, ...] = ()
 
 
 def report_evasion_of(
@@ -85,7 +86,8 @@ def report_evasion_of(
 
     place = bench.make("evasion", digest, "evasion table", write)
     found = EvasionReport.model_validate(read_json(place / "evasion.json"))
-    return found.model_copy(update={"notes": _NOTES})
+    left_out = f"Left out, for most texts have no such form (no formatter): {', '.join(case.unworn)}."
+    return found.model_copy(update={"notes": (*_NOTES, left_out) if case.unworn else _NOTES})
 
 
 # ------------------------------------------------------------------------------------------- the texts
@@ -178,8 +180,10 @@ def _rename(passage: Passage, vocabulary: Vocabulary) -> Passage | None:
 
 
 def _complete(foreign: str, team: str, forms: Mapping[str, Sequence[Passage | None]], n: int) -> Case:
-    """Only units that every disguise has; of pairs both or neither."""
+    """Only units that every disguise has, of pairs both or neither; no disguise that most cannot wear."""
     first = list(forms[PLAIN])
+    worn = {name: own for name, own in forms.items() if _is_worn(own[:n]) and _is_worn(own[n:])}
+    unworn, forms = tuple(name for name in forms if name not in worn), worn
     missing = {i for own in forms.values() for i, passage in enumerate(own) if passage is None}
     is_paired = [p.group for p in first[:n] if p] == [p.group for p in first[n:] if p]
     if is_paired:
@@ -188,8 +192,13 @@ def _complete(foreign: str, team: str, forms: Mapping[str, Sequence[Passage | No
     chosen = {name: [p for i in kept if (p := own[i]) is not None] for name, own in forms.items()}
     return Case(
         foreign, team, chosen, [i >= n for i in kept], [p.group for i in kept if (p := first[i])],
-        len(missing)
+        len(missing), unworn
     )  # fmt: skip
+
+
+def _is_worn(side: Sequence[Passage | None]) -> bool:
+    """Whether at least half of a side's units have a disguise: there is no formatter for every language."""
+    return sum(passage is not None for passage in side) * 2 >= len(side)
 
 
 # ---------------------------------------------------------------------------------------- the readings

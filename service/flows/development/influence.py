@@ -7,7 +7,7 @@ stopped, and reading the same draws otherwise costs nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fingerprint.development.trace import Trace
     from fingerprint.lm.load import Base
     from fingerprint.lm.tokens import TokenizedPassage
+    from fingerprint.passage import Passage
 
 KIND = "loss-trace"
 _LINES_OF_A_FILE = (60, 120)
@@ -44,7 +45,7 @@ class InfluenceRun:
 
     Attributes:
         series: its name. samples: what was observed. stages: by rising step. curves: their shapes.
-            config: every dial. facts: what it was made from.
+            config: every dial. facts: what it was made from. nulls: the same of shuffled authors.
     """
 
     series: str
@@ -53,6 +54,7 @@ class InfluenceRun:
     curves: tuple[Curve, ...]
     config: InfluenceConfig
     facts: dict[str, Any]
+    nulls: tuple[InfluenceRun, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Rows by step, curves, dials and names; the matrices are in ``write_matrices``."""
@@ -65,6 +67,7 @@ class InfluenceRun:
             "stages": [stage.to_json() for stage in self.stages],
             "curves": [asdict(curve) for curve in self.curves],
             "config": self.config.model_dump(mode="json"),
+            "shuffled_authors": [null.to_json() for null in self.nulls],
         }
 
     def write_matrices(self, path: Path) -> None:
@@ -109,26 +112,43 @@ def base_influence(
 
 
 def author_influence(
-    opened: OpenedProfile, author: str, config: InfluenceConfig, report: Progress
-) -> InfluenceRun:
+    opened: OpenedProfile, author: str, config: InfluenceConfig, report: Progress,
+    nulls: Sequence[Recording] = (),
+) -> InfluenceRun:  # fmt: skip
     """An author's commits on each other and on the team's, along the training of the author's adapter.
 
     Only the adapter's B is sampled. The team's commits are others' newest code, which the adapter never read.
     A step at which commits move themselves too much is refused, and named; step 0 is the base.
 
+    Args:
+        nulls: recorded trainings of shuffled authors, read alike: the commits dealt to each on each other and
+            on the same team's code.
+
     Raises:
         FingerprintError: too few commits, or no step at which influence can be read.
     """
+    others = [passage for passage in opened.unread if passage.author != author]
+    own = _along_recording(opened, author, _recording(opened, author), others, config, report)
+    return replace(
+        own,
+        nulls=tuple(
+            _along_recording(opened, f"shuffled {i}", null, others, config, report)
+            for i, null in enumerate(nulls, 1)
+        ),
+    )
+
+
+def _along_recording(
+    opened: OpenedProfile, name: str, recording: Recording, others: Sequence[Passage],
+    config: InfluenceConfig, report: Progress,
+) -> InfluenceRun:  # fmt: skip
     from fingerprint.development.influence import InfluenceError
     from fingerprint.development.observables import route_energies
     from fingerprint.development.samples import author_samples
     from fingerprint.development.stagewise import read_curves, read_stage
     from fingerprint.lm.tokens import tokenize_passages
 
-    recording = _recording(opened, author)
-    routed, slices = opened.bench.routed, opened.plan.slices
-    own = slices.train.where_author(author).passages
-    others = [passage for passage in opened.unread if passage.author != author]
+    routed, own = opened.bench.routed, opened.trained_on(recording.author).passages
     train = tokenize_passages(routed.base, own, config.sequence_tokens)
     samples = author_samples(routed.base, own, others, config)
     observe = route_energies(routed, train[: config.batch_rows])
@@ -151,9 +171,9 @@ def author_influence(
     finally:
         routed.set_weights(before)
     if not stages:
-        raise ServiceError(f"no checkpoint of {author} can be read: {next(iter(refused.values()))}")
-    facts = {"author": author, "recording": recording.digest, "refused": refused}
-    return InfluenceRun(author, samples, tuple(stages), read_curves(stages), config, facts)
+        raise ServiceError(f"no checkpoint of {name} can be read: {next(iter(refused.values()))}")
+    facts = {"author": name, "recording": recording.digest, "refused": refused}
+    return InfluenceRun(name, samples, tuple(stages), read_curves(stages), config, facts)
 
 
 def _recording(opened: OpenedProfile, author: str) -> Recording:

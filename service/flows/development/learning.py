@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +50,15 @@ class LearningPlan:
 
     @classmethod
     def tiny(cls) -> LearningPlan:
-        """A CPU: five checkpoints, two chains of a hundred draws, 32 windows of 128 tokens."""
+        """A CPU: five checkpoints, two chains of a hundred draws, 32 windows of 128 tokens.
+
+        Unscaled, draws apart, and localised strongly enough for so few steps: a flat direction forgets in
+        2 / (epsilon gamma) of them, around an adapter some 28 at the second gamma and 200 at the first.
+        """
         from fingerprint.development.config import SamplerConfig
 
-        return cls(SamplerConfig.tiny(), (100.0, 1000.0), 5, 32, 128, 4)
+        spaced = {"preconditioner": "none", "steps_between": 4}
+        return cls(SamplerConfig.tiny().model_copy(update=spaced), (10_000.0, 100_000.0), 5, 32, 128, 4)
 
     @classmethod
     def full(cls) -> LearningPlan:
@@ -71,11 +76,17 @@ class LearningPlan:
 
 @dataclass(frozen=True)
 class Learned:
-    """Measured curves. place: the artifact. points: one a checkpoint, part, text and localisation."""
+    """Measured curves.
+
+    Attributes:
+        place: the artifact. points: one a checkpoint, part, text and localisation. nulls: the same of
+            shuffled authors' trainings, each on its own training text.
+    """
 
     digest: str
     place: Path
     points: tuple[CurvePoint, ...]
+    nulls: tuple[tuple[CurvePoint, ...], ...] = ()
 
 
 def open_bases(folder: Path | None, hub: str | None, settings: Settings) -> CheckpointSeries[Base]:
@@ -116,19 +127,31 @@ def measure_base(
     return _measure(series, texts, plan, ArtifactStore(settings.home), facts, report)
 
 
-def measure_adapter(opened: OpenedProfile, recording: Recording, plan: LearningPlan) -> Learned:
+def measure_adapter(
+    opened: OpenedProfile, recording: Recording, plan: LearningPlan, nulls: Sequence[Recording] = ()
+) -> Learned:
     """Along an author's recorded training, on their own training text; by parts also on the team's.
+
+    Args:
+        nulls: recorded trainings of shuffled authors, measured alike, each on what it was trained on.
 
     Raises:
         ServiceError: too little text.
     """
+    found = _measure_recording(opened, recording, plan)
+    return replace(found, nulls=tuple(_measure_recording(opened, null, plan).points for null in nulls))
+
+
+def _measure_recording(opened: OpenedProfile, recording: Recording, plan: LearningPlan) -> Learned:
     from fingerprint.adapters.train import state_kept
 
-    bench, train = opened.bench, opened.plan.slices.train
+    bench, own = opened.bench, opened.trained_on(recording.author).passages
     series = recording.series(bench.routed).spread(plan.n_checkpoints)
-    passages = {"author": train.where_author(recording.author).passages}
+    passages = {"author": own}
     if plan.split != "whole":
-        passages["team"] = tuple(p for p in train.passages if p.author != recording.author)
+        read = {(p.group, p.path, p.text) for p in own}
+        train = opened.plan.slices.train.passages
+        passages["team"] = tuple(p for p in train if (p.group, p.path, p.text) not in read)
     texts = {name: _windows(opened, text, plan) for name, text in passages.items()}
     facts = {
         "series": recording.digest, "steps": list(series.steps),
@@ -189,7 +212,10 @@ def _teller(report: Progress, name: str) -> Callable[[CurveProgress], None]:
 
 
 def to_machine(found: Learned) -> str:
-    """The curves as JSON; what is not a number is null."""
-    plain = [point.to_dict() for point in found.points]
+    """The curves as JSON, the author's or base's and shuffled authors'; what is not a number is null."""
+    plain = {
+        "points": [point.to_dict() for point in found.points],
+        "shuffled_authors": [[point.to_dict() for point in null] for null in found.nulls],
+    }
     text = json.dumps(plain, ensure_ascii=False)
     return json.dumps(json.loads(text, parse_constant=lambda _: None), indent=2, ensure_ascii=False) + "\n"

@@ -1,7 +1,8 @@
 """Record how an author's adapter is trained: the profile's own training again, with its states kept.
 
-The states, the data order and the losses are one artifact. Budget, seed and text are the profile's, so the
-best recorded state is the adapter's; by how much it is not (another machine, other threads) is kept too.
+So are shuffled authors, the profile's null adapters: a reading of a training is worth what sets it apart from
+theirs. The states, the data order and the losses are one artifact. Budget, seed and text are the profile's,
+so the best recorded state is the adapter's; by how much it is not (another machine, other threads) is kept.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from fingerprint.passage import Corpus
 from fingerprint.storage import write_json
 from service import ServiceError
 from service.artifacts import read_json
-from service.flows.opened import OpenedProfile
+from service.flows.opened import OpenedProfile, label_of
 from service.flows.profile import NotProfiledError
 from service.flows.training import Stage
 
@@ -37,8 +38,9 @@ class Recording:
     """A recorded training in the store.
 
     Attributes:
-        author: key. digest, place: of the artifact; states lie in folders named by step. facts: steps,
-            losses, distance to the profile's adapter. order: by step from 1, the commits and paths it read.
+        author: key; of a shuffled author the null adapter's name. digest, place: of the artifact; states lie
+            in folders named by step. facts: steps, losses, distance to the profile's adapter. order: by step
+            from 1, the commits and paths it read.
     """
 
     author: str
@@ -81,12 +83,15 @@ def author_of(opened: OpenedProfile, word: str | None) -> str:
 def record_author(opened: OpenedProfile, author: str, n_kept: int = N_KEPT) -> Recording:
     """Train (or find) one author's adapter with its states; a killed training goes on where it stopped.
 
+    Args:
+        author: key of an author, or the name of a null adapter: a shuffled author.
+
     Raises:
         NotProfiledError: the author was not trained. FingerprintError: fewer than two states are asked for.
     """
     bench, slices = opened.bench, opened.plan.slices
     adapter, config = opened.adapter(author), bench.config.adapter
-    own, budget = slices.train.where_author(author), int(adapter.facts["budget"])
+    own, budget = opened.trained_on(author), int(adapter.facts["budget"])
     digest = bench.digest(
         KIND, train=own.digest, dev=slices.dev.digest, config=config.digest, author=author, budget=budget,
         adapter=adapter.digest, n_kept=n_kept,
@@ -100,7 +105,7 @@ def record_author(opened: OpenedProfile, author: str, n_kept: int = N_KEPT) -> R
         from fingerprint.adapters.population import train_author_state
 
         trained = train_author_state(
-            bench.routed, own, slices.dev, config, author=author, budget=budget, n_kept=n_kept,
+            bench.routed, own, slices.dev, config, author=label_of(author)[0], budget=budget, n_kept=n_kept,
             checkpoint=bench.store.begin_checkpoint(digest), progress=progress,
         )  # fmt: skip
         assert trained.development is not None, "a training that keeps states has a development"
@@ -131,6 +136,35 @@ def load_recording(opened: OpenedProfile, author: str) -> Recording:
     if found.facts["adapter"] != opened.adapter(author).digest:
         raise NotRecordedError(f"the recorded training of {author} is of another profile's adapter; {remedy}")
     return found
+
+
+def record_nulls(opened: OpenedProfile, n: int, n_kept: int = N_KEPT) -> tuple[Recording, ...]:
+    """Record as many shuffled authors, the first of the profile's null adapters.
+
+    Raises:
+        NotRecordedError: the profile has fewer. Others as in ``record_author``.
+    """
+    names = opened.null_names[:n]
+    if len(names) < n:
+        raise NotRecordedError(
+            f"{n} shuffled authors are wanted, the profile of {opened.repository} has {len(names)}: run "
+            "`routeprint profile --null-sets 2`, or record fewer"
+        )
+    return tuple(record_author(opened, name, n_kept) for name in names)
+
+
+def load_nulls(opened: OpenedProfile, most: int | None = None) -> tuple[Recording, ...]:
+    """The shuffled authors that were recorded, at most so many; none is no error.
+
+    All share every author's budget, so each stands beside any author.
+    """
+    found: list[Recording] = []
+    for name in opened.null_names:
+        try:
+            found.append(load_recording(opened, name))
+        except NotRecordedError:
+            continue
+    return tuple(found[:most])
 
 
 def _pointer(author: str) -> str:

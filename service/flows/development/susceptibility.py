@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fingerprint.provenance import CODE_VERSION, digest_of
 from service import ServiceError
 from service.artifacts import ArtifactStore, read_json, write_json
+from service.flows.development.record import Recording
 from service.flows.development.shifts import ShiftTexts
+from service.flows.opened import OpenedProfile
 from service.flows.training import Progress, Stage
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Susceptibility:
 
     Attributes:
         subject: what was trained. responses: by rising step. tokens_seen: of each. tokens: rows of the
-            token factors. digests: of the artifacts.
+            token factors. digests: of the artifacts. nulls: the same of shuffled authors' trainings.
     """
 
     subject: str
@@ -54,6 +56,7 @@ class Susceptibility:
     tokens_seen: tuple[int | None, ...]
     tokens: tuple[TokenRow, ...]
     digests: tuple[str, ...]
+    nulls: tuple[Susceptibility, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,18 @@ def measure_susceptibility(
         digests.append(digest)
     seen = tuple(checkpoint.tokens_seen for checkpoint in series)
     return Susceptibility(series.name, tuple(found), seen, tokens, tuple(digests))
+
+
+def measure_nulls(
+    opened: OpenedProfile, nulls: Sequence[Recording], texts: ShiftTexts, n_most: int, sampling: Sampling
+) -> tuple[Susceptibility, ...]:
+    """Shuffled authors' trainings, each a posterior of its own text, shifted to the author's data sets."""
+    found = []
+    for null in nulls:
+        series = null.series(opened.bench.routed).spread(n_most)
+        own = replace(texts, train=opened.trained_on(null.author).passages)
+        found.append(measure_susceptibility(series, own, sampling))
+    return tuple(found)
 
 
 def _respond(

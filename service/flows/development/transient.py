@@ -1,4 +1,4 @@
-"""Transient structure, in its two forms: the reference task, and authors' recorded trainings."""
+"""Transient structure, in its two forms: the reference task, and an author's recorded training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fingerprint.development.transient_report import ProbedRun, TransientReport
 from fingerprint.provenance import CODE_VERSION, digest_of
 from service.artifacts import ArtifactStore
-from service.flows.development.record import load_recording
+from service.flows.development.record import Recording, load_recording
 from service.flows.opened import OpenedProfile
 from service.flows.passages import spread_passages
 from service.flows.training import Progress, Stage
@@ -54,35 +54,35 @@ def measure_regression(
     return report_transient(runs, seed=config.seed)
 
 
-def measure_authors(opened: OpenedProfile, authors: Sequence[str], seed: int = 0) -> TransientReport:
-    """Lay the recorded trainings of authors into one plane.
+def measure_author(
+    opened: OpenedProfile, author: str, nulls: Sequence[Recording] = (), seed: int = 0
+) -> TransientReport:
+    """Lay the recorded training of an author into one plane with those of shuffled authors.
+
+    All are read on the same probe beside the same references: what nulls do too is no trait of the author.
 
     Raises:
-        NotRecordedError: one of them was not recorded. TransientError: too little unread code of others.
+        NotRecordedError: the author was not recorded. TransientError: too little unread code of others.
     """
+    from fingerprint.development.author_runs import ProbeWindows, probe_author, read_references
     from fingerprint.development.transient_report import report_transient
 
-    return report_transient([_author_run(opened, author) for author in authors], seed=seed)
-
-
-def _author_run(opened: OpenedProfile, author: str) -> ProbedRun:
-    from fingerprint.development.author_runs import ProbeWindows, probe_author
-
-    recording = load_recording(opened, author)
     bench, unread = opened.bench, opened.unread
-    team = opened.adapter("team")
     probe = ProbeWindows(
         own=_windows(opened, tuple(p for p in unread if p.author == author), PROBE_TOKENS),
         others=_windows(opened, tuple(p for p in unread if p.author != author), PROBE_TOKENS),
         train=_windows(opened, opened.plan.slices.train.where_author(author).passages, MEMORY_TOKENS),
     )
-    bench.report(Stage(f"transient structure of {author}", 0, 1))
-    run = probe_author(
-        bench.routed, recording.series(bench.routed), probe,
-        team=team.state, config=bench.config.adapter, name=author,
-    )  # fmt: skip
-    bench.report(Stage(f"transient structure of {author}", 1, 1))
-    return run
+    named = {author: load_recording(opened, author)}
+    named |= {f"shuffled {i}": null for i, null in enumerate(nulls, 1)}
+    bench.report(Stage("references", 0, 1))
+    references = read_references(bench.routed, probe, opened.adapter("team").state, bench.config.adapter)
+    runs = []
+    for done, (name, recording) in enumerate(named.items()):
+        bench.report(Stage("transient structure", done, len(named)))
+        runs.append(probe_author(bench.routed, recording.series(bench.routed), probe, references, name))
+    bench.report(Stage("transient structure", 1, 1))
+    return report_transient(runs, seed=seed)
 
 
 def _windows(opened: OpenedProfile, passages: tuple[Passage, ...], n_tokens: int) -> list[TokenizedPassage]:

@@ -14,6 +14,7 @@ from fingerprint.development.author_runs import (
     ProbeWindows,
     ngram_log_probs,
     probe_author,
+    read_references,
 )
 from fingerprint.development.checkpoints import state_series
 from fingerprint.lm.pair import RoutedModel, scored_log_probs
@@ -38,7 +39,8 @@ def test_a_recorded_training_lies_between_its_references(tiny_base):
     )  # fmt: skip
     before = routed.weights()
     config = AdapterConfig(learning_rate=1e-2)
-    run = probe_author(routed, series, probe, team=team, config=config, name="ada")
+    references = read_references(routed, probe, team, config)
+    run = probe_author(routed, series, probe, references, "ada")
     assert all(torch.equal(before[site], b) for site, b in routed.weights().items())
     assert set(run.references) == {BASE, TEAM, MEMORY, NGRAMS} and run.losses.shape == (2, 2)
     np.testing.assert_allclose(run.trajectory.outputs[0], run.references[TEAM], rtol=1e-6)

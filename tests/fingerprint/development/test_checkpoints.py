@@ -79,6 +79,7 @@ def test_the_recipe_keeps_whole_models_that_load_as_bases(kept_models: Path):
 def test_asking_for_a_step_that_is_not_there_names_those_that_are(kept_models: Path):
     series = folder_series(kept_models)
     assert series.at({0, 10}).steps == (0, 10)
+    assert series.spread(1).steps == (10,)
     assert series.spread(2).steps == (0, 10)
     assert series.spread(3).steps == (0, 3, 10)
     with pytest.raises(CheckpointsError, match="no checkpoint at 7; there are 0, 1, 3, 10"):

@@ -160,6 +160,30 @@ def test_parity_with_the_published_three_lines(kind):
     np.testing.assert_allclose(trace.of("w")[0], wanted.numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["none", "rmsprop"])
+def test_parity_with_devinterp_where_it_is_installed(kind):
+    """Version 2.0.1; no dependency of ours, for it pulls 300 MB."""
+    SGMCMC = pytest.importorskip("devinterp.optim").SGMCMC
+    cfg = SHORT.model_copy(
+        update={"preconditioner": kind, "step_size": 1e-4, "n_draws": 60, "burn_in": 0, "n_chains": 1}
+    )
+    start = torch.linspace(-1, 1, 20)
+    trace = run(quadratic, start, cfg, label="a")
+    generator, w, path = torch.Generator().manual_seed(sampling._seed(cfg, "a", 0)), start.clone(), []
+    dials = {"lr": cfg.step_size, "nbeta": cfg.n_beta, "localization": cfg.gamma}
+    w.requires_grad_()
+    if kind == "none":
+        optimiser = SGMCMC.sgld([w], **dials)
+    else:
+        optimiser = SGMCMC.rmsprop_sgld([w], **dials, alpha=cfg.rmsprop_alpha, eps=cfg.rmsprop_eps)
+    for _ in range(60):
+        optimiser.zero_grad()
+        quadratic(w).backward()
+        optimiser.step(noise_generator=generator)
+        path.append(w.detach().clone())
+    np.testing.assert_allclose(trace.of("w")[0], torch.stack(path).numpy(), atol=1e-6)
+
+
 def test_rmsprop_without_a_step_size_is_refused():
     with pytest.raises(ValidationError, match="rmsprop needs a step_size"):
         SamplerConfig(preconditioner="rmsprop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,6 +70,32 @@ def test_draws_that_hang_together_are_told():
     assert stuck.effective_draws < 20
     tables = list(render_susceptibility(Susceptibility("stuck", (stuck,), (0,), (), ("a",)), 2))
     assert any("too small" in str(part) for part in tables)
+
+
+def test_shuffled_authors_stand_beside_the_answer_to_the_author():
+    names = ("author", "team", "library")
+    own, null = (replace_sets(response(step), names) for step in (8, 9))
+    beside = Susceptibility("shuffled", (null,), (0,), (), ("n",))
+    found = Susceptibility("ada", (own,), (0,), (), ("a",), (beside,))
+    stream = io.StringIO()
+    for part in render_susceptibility(found, 5):
+        Console(file=stream, width=160).print(part)
+    text = stream.getvalue()
+    assert "author's code less the team's" in text and "z of shuffled authors" in text
+    z = own.contrast("author", "team").z[:, 0]
+    assert abs(z[0]) > 5 > abs(z[1])  # head.0.0 alone goes with one and against the other
+    gap = own.response.chi[:, 0] - own.response.chi[:, 1]
+    np.testing.assert_allclose(own.contrast("author", "team").chi[:, 0], gap)
+    stored = json.loads(json.dumps(to_machine(found)))
+    assert stored["shuffled_authors"][0]["checkpoints"][0]["author_less_team_z"]
+
+
+def replace_sets(found: CheckpointResponse, names: tuple[str, ...]) -> CheckpointResponse:
+    """The same draws with the sets under other names."""
+    draws = found.trace.draws
+    for old, new in zip(found.sets, names, strict=True):
+        draws[f"tokens/{new}"] = draws.pop(f"tokens/{old}")
+    return replace(found, sets=names)
 
 
 def test_the_machine_answer_is_json_with_errors_and_nulls():

@@ -10,6 +10,8 @@ from fingerprint.development.pairs.make import PairConfig, PairError, digest_pai
 from fingerprint.development.pairs.prove import run_tests
 from fingerprint.development.pairs.store import HEADER, Pair, PairSet, StoredPairsError, pair_passages
 from fingerprint.development.pairs.task import Task, load_bank
+from fingerprint.lm.load import load_base
+from fingerprint.lm.tokens import tokenize_passages
 
 FEW = PairConfig(per_task=2, trials=4)
 
@@ -104,6 +106,15 @@ def test_a_deletion_marks_what_follows_it_or_the_last_line():
         False,
     )
     assert pair_passages([end], "change")[1][0].marked == "    a = 1\n"
+
+
+def test_where_only_brackets_are_left_of_a_line_those_before_are_scored_too():
+    right, wrong = "def f(a):\n    return g(set(), a + 1)\n", "def f(a):\n    return g(set())\n"
+    pair = Pair("own/f", "dropped argument", right, wrong, (28, 35), (28, 28), 3, "not true", 1, 2, True)
+    (first,), (second,) = pair_passages([pair], "change")
+    assert (first.marked, second.marked) == (", a + 1)\n", "())\n")
+    rows = tokenize_passages(load_base("starter"), [first, second])
+    assert all(row.n_scored for row in rows)
 
 
 @pytest.mark.slow

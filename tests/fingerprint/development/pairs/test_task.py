@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -42,6 +43,28 @@ def test_mbpp_keeps_its_setup(tmp_path):
     (task,) = load_mbpp(path)
     assert task.name == "mbpp/7"
     assert run_tests(task.code, task.tests).verdict == "passes"
+
+
+def test_published_files_are_read_as_they_come(tmp_path):
+    """HumanEval.jsonl.gz, and MBPP's sanitised edition: one list, imports beside the assertions."""
+    human = {
+        "task_id": "HumanEval/1", "entry_point": "inc", "prompt": "def inc(a):\n",
+        "canonical_solution": "    return a + 1\n",
+        "test": "def check(candidate):\n    assert candidate(1) == 2\n",
+    }  # fmt: skip
+    (tmp_path / "HumanEval.jsonl.gz").write_bytes(gzip.compress(json.dumps(human).encode()))
+    sane = {
+        "task_id": 2, "prompt": "Double.", "code": "def twice(x):\n    return 2 * x",
+        "test_imports": ["import math"], "test_list": ["assert twice(math.floor(2.5)) == 4"],
+    }  # fmt: skip
+    (tmp_path / "sanitized-mbpp.json").write_text(json.dumps([sane], indent=2))
+    for task in (
+        *load_humaneval(tmp_path / "HumanEval.jsonl.gz"),
+        *load_mbpp(tmp_path / "sanitized-mbpp.json"),
+    ):
+        assert run_tests(task.code, task.tests).verdict == "passes"
+        broken = task.code.replace("+", "-").replace("2 *", "3 *")
+        assert run_tests(broken, task.tests).n_failed == 1
 
 
 @pytest.mark.parametrize(
