@@ -45,8 +45,8 @@ class Settings(BaseSettings):
     null_repo: Path | None = None
     """Repository or directory of other people's code for the team's null; None: Python's standard library."""
     label_url: str | None = None
-    """OpenAI-compatible endpoint (such as http://localhost:8000/v1) that `sae labels --language-model` asks.
-    Windows of the repository's code are sent there. None: nothing leaves the machine."""
+    """OpenAI-compatible endpoint, such as http://localhost:8000/v1, for `--language-model`, `eval --judge`.
+    Pieces of the repository's code are sent there. None: nothing leaves the machine."""
     label_model: str = ""
     """Name of the language model there."""
     label_key: SecretStr = SecretStr("")

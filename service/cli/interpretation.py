@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -26,6 +26,7 @@ from service.cli.profiles import Format, FormatOption
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from fingerprint.attribution.prompts import Prompt
     from fingerprint.vpd.config import VpdConfig
     from service.flows.opened import OpenedProfile
     from service.reports.page import Page
@@ -40,6 +41,13 @@ class Nodes(StrEnum):
     AUTO = "auto"
     COMPONENTS = "components"
     ROUTES = "routes"
+
+
+class Importance(StrEnum):
+    """What an open gate costs, as `VpdConfig.importance`."""
+
+    SMOOTH_L0 = "smooth-l0"
+    LP = "lp"
 
 
 PresetOption = Annotated[Preset, typer.Option("--preset", help="Dials: the embedded base, or 1.5B on a GPU.")]
@@ -59,6 +67,10 @@ Width = Annotated[
     typer.Option("--gate-width", min=1, help="Width of the gating network instead of the preset's."),
 ]
 Seed = Annotated[int, typer.Option(help="Start, sources, subsets.")]
+ImportanceOption = Annotated[
+    Importance,
+    typer.Option("--importance", help="What an open gate costs: smooth L0, or the paper's L_p."),
+]
 AuthorOption = Annotated[
     str | None, typer.Option("--author", help="This author's adapter; default: the team's.")
 ]
@@ -98,13 +110,16 @@ def train_dictionary(
     coefficients: Sparsity = None,
     starts: Starts = 1,
     seed: Seed = 0,
+    importance: ImportanceOption = Importance.SMOOTH_L0,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Decompose the base's weights, several layers jointly: the dictionary of `decompose alive`."""
     from service.flows import decomposition
     from service.reports.decomposition import dictionary_page
 
-    config = _config(preset, steps=steps, rows=rows, row_tokens=row_tokens, gate_width=gate_width, seed=seed)
+    config = _config(
+        preset, importance, steps=steps, rows=rows, row_tokens=row_tokens, gate_width=gate_width, seed=seed
+    )
     found = _run(
         repo,
         home,
@@ -128,13 +143,16 @@ def decompose_edit(
     coefficients: Sparsity = None,
     starts: Starts = 1,
     seed: Seed = 0,
+    importance: ImportanceOption = Importance.SMOOTH_L0,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Say which rank-1 edits of an adapter matter (LoRA-VPD), beside singular terms and a null adapter."""
     from service.flows import decomposition
     from service.reports.decomposition import edit_page
 
-    config = _config(preset, steps=steps, rows=rows, row_tokens=row_tokens, gate_width=gate_width, seed=seed)
+    config = _config(
+        preset, importance, steps=steps, rows=rows, row_tokens=row_tokens, gate_width=gate_width, seed=seed
+    )
     found = _run(
         repo,
         home,
@@ -220,6 +238,9 @@ def attribute(
         Nodes,
         typer.Option("--nodes", help="Components of the base's dictionary, or routes, which need none."),
     ] = Nodes.AUTO,
+    defaults: Annotated[
+        bool, typer.Option("--defaults", help="Ask the default prompts too, beside the one that is given.")
+    ] = False,
     other: Annotated[
         str | None, typer.Option("--transplant", help="Swap routes with this author, on both's later code.")
     ] = None,
@@ -231,18 +252,12 @@ def attribute(
     ] = None,
 ) -> None:
     """Say which parts of base and adapted model raise a token after a prompt, and what ablating them does."""
-    from fingerprint.attribution.prompts import DEFAULT_PROMPTS, Prompt
-    from service import ServiceError
     from service.flows import attribution
     from service.reports.attribution import attribution_page
 
     check_out(form, out)
     beside = cards_beside(cards, out)
-    if (prompt is None) != (target is None):
-        raise ServiceError("give a prompt and --target together, or neither for the default prompts")
-    asked = DEFAULT_PROMPTS
-    if prompt is not None and target is not None:
-        asked = (Prompt("prompt", prompt, target, against),)
+    asked = _asked(prompt, target, against, with_defaults=defaults)
     found = _run(
         repo,
         home,
@@ -253,13 +268,33 @@ def attribute(
 
         asked_for = [word for word in (prompt,) if word is not None]
         named = {"--target": target, "--against": against, "--repo": str(repo), "--author": author}
-        named["--cards"] = None if cards is None else str(cards)
+        named |= {"--transplant": other, "--cards": None if cards is None else str(cards)}
         asked_for += [word for name, value in named.items() if value is not None for word in (name, value)]
+        asked_for += ["--defaults"] if defaults else []
         command = reproducing("attribute", [*asked_for, "--nodes", nodes.value], out)
         page = graph_page(found, repository=find_repository(repo).name, command=command, cards=beside)
         show_page(page, out)
         return
     _show(found, attribution_page(found), Format(form.value))
+
+
+def _asked(
+    prompt: str | None, target: str | None, against: str | None, *, with_defaults: bool
+) -> Sequence[Prompt]:
+    """The prompt of the command and the default ones, or these alone.
+
+    Raises:
+        ServiceError: a prompt without a target, or the other way round.
+    """
+    from fingerprint.attribution.prompts import DEFAULT_PROMPTS, Prompt
+    from service import ServiceError
+
+    if (prompt is None) != (target is None):
+        raise ServiceError("give a prompt and --target together, or neither for the default prompts")
+    if prompt is None or target is None:
+        return DEFAULT_PROMPTS
+    own = Prompt("prompt", prompt, target, against)
+    return (own, *DEFAULT_PROMPTS) if with_defaults else (own,)
 
 
 def reproduce(
@@ -293,12 +328,13 @@ def _run(repo: Path, home: Path | None, work: Callable[[OpenedProfile], T]) -> T
         return work(open_profile(repository, settings, told))
 
 
-def _config(preset: Preset, **changes: int | None) -> VpdConfig:
+def _config(preset: Preset, importance: Importance, **changes: int | None) -> VpdConfig:
     """The preset's dials, with what the command says."""
     from fingerprint.vpd.config import VpdConfig
 
     config = VpdConfig.tiny() if preset is Preset.TINY else VpdConfig.full()
-    return config.model_copy(update={name: value for name, value in changes.items() if value is not None})
+    said = {name: value for name, value in changes.items() if value is not None}
+    return config.model_copy(update={"importance": importance.value, **said})
 
 
 def _show(answer: BaseModel, page: Page, form: Format) -> None:

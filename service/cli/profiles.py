@@ -1,4 +1,4 @@
-"""Commands about a team's profile: profile, refresh, report, shift."""
+"""Commands about a team's profile: profile, rebuild, refresh, report, shift."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.console import HERE, Home, Repo, commits, find_repository, note, settings_for, show, stages
+from service.cli.labels import MachineFormat
 from service.cli.pages import Out, PageFormat, PageFormatOption, check_out, reproducing, show_page
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How the answer i
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (profile, refresh, report, shift):
+    for command in (profile, rebuild, refresh, report, shift):
         app.command()(command)
 
 
@@ -95,6 +96,38 @@ def profile(
     with stages() as told:
         summary = run(repository, settings, config, choice=choice, report=told)
     show(render(summary))
+
+
+def rebuild(
+    repo: Repo = HERE,
+    home: Home = None,
+    base: Annotated[
+        str | None, typer.Option("--base", help="Base model; default: the profile's, as it is now.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option("--revision", help="Commit of a hub base.")] = None,
+    form: Annotated[MachineFormat, typer.Option("--format", help="How the answer is written.")] = (
+        MachineFormat.TEXT
+    ),
+) -> None:
+    """Make again for another base all that belongs to one: calibration, dictionaries, labels.
+
+    Profiles the repository with the dials that it has, then trains the dictionaries that it had, measures
+    what was measured with them, and labels what was labelled. Edits, attribution and explanations are
+    asked for again by their own commands. Where the base is the same, everything is found.
+    """
+    from dataclasses import asdict
+
+    from service.flows.rebuild import rebuild as run
+    from service.reports.sheet import Sheet
+
+    settings, repository = settings_for(home), find_repository(repo)
+    with stages() as told:
+        found = run(repository, settings, base, revision, told)
+    if form is MachineFormat.JSON:
+        show(json.dumps([asdict(part) for part in found], indent=2, ensure_ascii=False) + "\n")
+    else:
+        rows = tuple((part.what, "" if part.is_made else "NOT MADE", part.outcome) for part in found)
+        show(Sheet("made for this base", ("", "", "what there is"), rows, n_names=3).to_table())
 
 
 def refresh(repo: Repo = HERE, home: Home = None) -> None:

@@ -117,7 +117,7 @@ def load_dictionary(opened: OpenedProfile) -> Dictionary:
         raise NoDictionaryError(
             f"the dictionary of {opened.repository} belongs to the base {facts['base']!r} at "
             f"{facts['revision'][:12]}, but the profile's base is {base.name!r} at {base.revision[:12]}; "
-            f"{remedy}"
+            f"{remedy}, or `routeprint rebuild --repo {opened.repository}` for all that the old base had"
         )
     return _load(opened, digest, place)
 

@@ -67,7 +67,8 @@ def team_report(
         versions=signature_versions(store.record(repository), digest, dates),
         stream=_stream(signature, agents, dates),
         languages=_languages(summary, signature, config), idioms=lone_idioms(team, names),
-        n_people=len({c.author for c in team}), n_opted_in=len(names),
+        n_people=len({c.author for c in team}),
+        n_opted_in=len(names), n_signed=len(names.keys() & facts["author_signatures"]),
         authors=map_authors({
             names[key]: load_routing_signature(store.require("author-signature", found))
             for key, found in facts["author_signatures"].items() if key in names

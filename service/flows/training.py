@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -408,14 +408,13 @@ def _train_null_set(
 
     All share one budget, so every null speaks for every author and ``config.null_authors`` of them do.
     """
-    from fingerprint.adapters.population import shuffle_authors, shuffled_enough
+    from fingerprint.adapters.population import shuffled_enough
 
     authors, config = population.count.enrolled, bench.config.adapter
     if len(authors) < 2:
         return {}
-    enrolled = [passage for passage in slices.train if passage.author in authors]
-    shuffled = Corpus.of(shuffle_authors(enrolled, config.seed + number))
-    own = Corpus(tuple(enrolled))
+    own = Corpus(tuple(passage for passage in slices.train if passage.author in authors))
+    shuffled = shuffle_enrolled(slices.train, authors, config.seed + number)
     usable = shuffled_enough(bench.routed, own, shuffled, population.count, config)
     chosen = usable[: bench.config.null_authors]
     return {
@@ -424,3 +423,14 @@ def _train_null_set(
         )
         for author in chosen
     }
+
+
+def shuffle_enrolled(train: Corpus, authors: Collection[str], seed: int) -> Corpus:
+    """Enrolled authors' training code with their labels shuffled by commit: what null adapters read.
+
+    Args:
+        seed: the adapters' own, plus the number of the set.
+    """
+    from fingerprint.adapters.population import shuffle_authors
+
+    return Corpus.of(shuffle_authors([p for p in train if p.author in authors], seed))

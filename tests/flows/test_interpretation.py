@@ -29,6 +29,7 @@ from service.flows.decomposition import (
     load_dictionary,
     train_dictionary,
 )
+from service.flows.development.stages import read_sparsity
 from service.flows.kept_pages import find_components, find_graph
 from service.flows.labelling import browsed, label_state
 from service.flows.opened import OpenedProfile, open_profile
@@ -122,6 +123,13 @@ def test_a_dictionary_is_trained_once_and_read_by_all(opened: OpenedProfile, see
     found = compare_alive(opened, "ann", config, n_tokens=400, n_rotations=9)
     assert found.alive.control.total.is_empty and found.alive.nulls
     assert found.alive.dictionary == found.span.dictionary == first.dictionary
+    (table,) = read_sparsity(opened)  # what `develop stages` shows beside its stages
+    rows = {row.matrix: row for row in table.rows}
+    assert table.dictionary == first.dictionary and set(rows) > {m.matrix for m in first.matrices}
+    for change in found.alive.change.matrices:
+        row = rows[change.matrix]
+        assert (row.l0_base, row.l0_adapted) == (change.l0_base, change.l0_adapted)
+        assert row.null_low is not None and row.null_high is not None and row.null_low <= row.null_high
     seen.clear()
     assert compare_alive(opened, "ann", config, n_tokens=400, n_rotations=9) == found
     assert [s.is_stored for s in seen] == [True]
@@ -195,6 +203,11 @@ def test_the_commands_write_text_and_json(command, tmp_path: Path):
 def test_an_author_s_edits_beside_a_null_s(opened: OpenedProfile, seen: list[Stage]):
     report = decompose_adapter(opened, "ann", BRIEF)
     assert report.summary.adapter == "human:ann-other" and len(report.nulls) == 1
+    assert report.n_used > 100 and len(report.uses) <= 20
+    assert report.n_untold > report.summary.n_components // 2, "two steps close nothing, nearly anywhere"
+    sizes = [use.density * use.gate for use in report.uses]
+    assert sizes == sorted(sizes, reverse=True)
+    assert {use.matrix for use in report.uses} <= set(opened.routed.sites)
     seen.clear()
     assert decompose_adapter(opened, "ann", BRIEF) == report
     assert [(stage.name, stage.is_stored) for stage in seen] == [("edits of human:ann-other", True)]
