@@ -5,6 +5,7 @@ from __future__ import annotations
 from fingerprint.attribution.report import (
     AdapterEffect,
     AttributionBundle,
+    Curves,
     Estimate,
     Graph,
     PooledAblation,
@@ -31,7 +32,7 @@ def attribution_page(bundle: AttributionBundle) -> Page:
             f"{_null_shifts(bundle)}."
         )
     if bundle.transplant is not None:
-        tables.append(_transplant_table(bundle.transplant))
+        tables.append(transplant_table(bundle.transplant))
     adapter = bundle.prompts[0].lora.adapter if bundle.prompts else ""
     return Page(f"Attribution, base and {adapter}", tuple(sentences), tuple(tables), _warnings(bundle))
 
@@ -152,22 +153,35 @@ def _ablation_tables(graph: Graph) -> list[Table]:
         )
         for s in check.sets
     ]  # fmt: skip
-    circuit, agreement, curves = check.circuit, check.agreement, check.curves
+    circuit, agreement = check.circuit, check.agreement
     note = (
         f"Single ablations of {agreement.n_nodes}: Spearman {_figure(agreement.spearman)}, sign "
-        f"{_figure(agreement.sign)}, slope {_figure(agreement.slope)}. Deletion area "
-        f"{_figure(curves.deletion_area)} "
-        f"(random {_figure(curves.random_deletion_area)}), insertion {_figure(curves.insertion_area)} "
-        "(random "
-        f"{_figure(curves.random_insertion_area)}). {circuit.n_nodes} nodes safe: probability "
-        f"{circuit.full:.4f} with "
-        f"all on, {circuit.alone:.4f} alone, {circuit.random:.4f} with others at random, "
-        f"{circuit.adversarial:.4f} "
-        f"under attack ({'complete' if circuit.is_complete else 'NOT a complete circuit'}; random nodes "
+        f"{_figure(agreement.sign)}, slope {_figure(agreement.slope)}. {circuit.n_nodes} nodes safe: "
+        f"probability {circuit.full:.4f} with all on, {circuit.alone:.4f} alone, {circuit.random:.4f} with "
+        f"others at random, {circuit.adversarial:.4f} under attack "
+        f"({'complete' if circuit.is_complete else 'NOT a complete circuit'}; random nodes "
         f"{circuit.random_set:.4f})."
     )
     headings = ("nodes ablated", "change of f", "claimed", "|random|, equal count", "|random|, like energy")
-    return [Table(f"{who}: ablation", headings, tuple(rows), note)]
+    return [Table(f"{who}: ablation", headings, tuple(rows), note), _curve_table(who, check.curves)]
+
+
+def _curve_table(who: str, curves: Curves) -> Table:
+    """F along both curves, a column a point."""
+    rows = (("deletion", curves.deletion), ("insertion", curves.insertion))
+    return Table(
+        f"{who}: f while nodes go, and come, those that claim most first",
+        ("nodes", *map(str, curves.counts)),
+        tuple((name, *(f"{value:.3f}" for value in values)) for name, values in rows),
+        f"Deletion area {_figure(curves.deletion_area)} (random {_figure(curves.random_deletion_area)}), "
+        f"insertion {_figure(curves.insertion_area)} (random {_figure(curves.random_insertion_area)}).",
+    )
+
+
+def causal_check(prompt: PromptAttribution) -> tuple[Table, ...]:
+    """Everything that was done to the nodes and to the adapter for one prompt, in both models."""
+    found = [table for graph in (prompt.base, prompt.lora) for table in _ablation_tables(graph)]
+    return (*found, *([] if prompt.effect is None else _effect_tables(prompt.effect)))
 
 
 def _effect_tables(effect: AdapterEffect) -> list[Table]:
@@ -206,7 +220,8 @@ def pooled_table(pooled: tuple[PooledAblation, ...]) -> Table:
     return Table("Ablation over prompts, 95 % by resampling prompts", headings, rows)
 
 
-def _transplant_table(found: Transplant) -> Table:
+def transplant_table(found: Transplant) -> Table:
+    """Two authors' routes swapped, beside random routes and whole adapters."""
     rows = tuple((name, f"{gain:+.4f}") for name, gain in found.gains.items())
     return Table(
         f"Transplants: the {found.n_routes} most contributing routes of each author",

@@ -40,6 +40,7 @@ MAKERS: dict[str, Callable[[], WebPage]] = {
     "graph-hostile": lambda: graph_page(
         insides.bundle(shapes.HOSTILE), repository=shapes.HOSTILE, command=COMMAND
     ),
+    "graph-checked": lambda: graph_page(insides.checked(), repository="sample", command=COMMAND),
     "components": lambda: browser_page("routeprint sae labels", 60),
     "components-hostile": lambda: components_page(
         insides.browsed(insides.hostile_cards(), shapes.HOSTILE), model=shapes.HOSTILE, command="x"

@@ -71,6 +71,7 @@ def test_every_first_view_is_small_and_says_something(chromium: Any, sample: Any
         size = page.evaluate("performance.getEntries().reduce((sum, e) => sum + (e.encodedBodySize || 0), 0)")
         assert 0 < size < 300 * 1024, (address, size)
         assert page.inner_text("h1")
+        assert "nan to" not in page.inner_text("body"), address
     page = guest.go(next(a for a in addresses if a.startswith("/authors/")))
     assert "latents" in page.inner_text("#reads ~ .reads").lower()
     for address in (a for a in addresses if "decomposition" in a):

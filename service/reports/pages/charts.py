@@ -159,7 +159,7 @@ def frame(
 def energy(own: Sequence[float], nulls: Sequence[Sequence[float]]) -> Markup:
     """Cumulated energy over directions: the author's line over the nulls' dashed ones."""
     x = Axis(0, max(1, len(own) - 1), 44, WIDTH - 10)
-    y = Axis(0, 1, 160, 14)
+    y = Axis(0, 1, 160, 24)
     parts = frame(
         x, y, x_name="directions", y_name="share of energy", x_format=lambda v: f"{v:g}",
         y_format=lambda v: f"{v * 100:.0f} %",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fingerprint.attribution.report import AttributionBundle, Graph, Node, PromptAttribution
-from service.reports.attribution import null_answers, pooled_table
+from service.reports.attribution import causal_check, null_answers, pooled_table, transplant_table
 from service.reports.escape import visible
 from service.reports.pages.environment import render_template, token
 from service.reports.pages.page import WebPage
@@ -59,6 +59,7 @@ def graph_page(
             "targets": _targets(prompt),
             "random": _random_range(prompt.lora),
             "nulls": null_answers(prompt),
+            "checks": causal_check(prompt),
         }
         for prompt in bundle.prompts
     ]
@@ -66,6 +67,7 @@ def graph_page(
         "graph.html.jinja", prompts=prompts, bundle=bundle, repository=repository, command=command,
         rate=FALSE_DISCOVERIES, others=others, pooled=pooled_table(bundle.pooled) if bundle.pooled else None,
         n_draws=bundle.config.n_draws,
+        transplant=None if bundle.transplant is None else transplant_table(bundle.transplant),
     )  # fmt: skip
     data = {"prompts": [_prompt_data(prompt) for prompt in bundle.prompts], "cards": dict(cards or {})}
     return WebPage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +19,26 @@ MOST_MOVES = 12
 _SIZE = "difference_by_route"
 
 
+class _BesideNulls:
+    """A figure beside the range that the null adapters span; NaN on both ends where there are none."""
+
+    __slots__ = ()
+    low: float
+    high: float
+
+    @property
+    def has_null(self) -> bool:
+        """Whether any null adapter was read."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def null_band(self) -> str:
+        """The range in words."""
+        return band((self.low, self.high))
+
+
 @dataclass(frozen=True, slots=True)
-class Move:
+class Move(_BesideNulls):
     """One route against the null adapters.
 
     Attributes:
@@ -39,8 +58,8 @@ class Move:
 
     @property
     def is_beyond(self) -> bool:
-        """Outside the nulls' range."""
-        return not self.low <= self.size <= self.high
+        """Outside the nulls' range; nothing is without nulls."""
+        return self.has_null and not self.low <= self.size <= self.high
 
     @property
     def is_promoted(self) -> bool:
@@ -89,7 +108,7 @@ def _place(site: str) -> tuple[int, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class SiteRow:
+class SiteRow(_BesideNulls):
     """A site's size beside the nulls' range, for those who read tables.
 
     Attributes:
@@ -141,7 +160,7 @@ def heat_map(signature: RoutingSignature) -> Markup:
     places = [_place(row.site) for row in rows]
     layers = sorted({layer for layer, _ in places})
     matrices = list(dict.fromkeys(matrix for _, matrix in places))
-    has_null = all(np.isfinite(row.high) and row.high > 0 for row in rows)
+    has_null = all(row.has_null and row.high > 0 for row in rows)
     values = [row.size / row.high - 1 if has_null else row.size for row in rows]
     largest = max((abs(value) for value in values), default=0.0) or 1.0
     wide, high, left, top = 58, 30, 62, 58
@@ -158,7 +177,7 @@ def heat_map(signature: RoutingSignature) -> Markup:
         css = "up" if value >= 0 else "down"
         shown = signed(100 * value, 0) + " %" if has_null else f"{value:.2f}"
         box = f'x="{x}" y="{y}" width="{wide - 3}" height="{high - 3}" rx="3"'
-        told = f"{site_name(row.site)}: {row.size:.3f}, nulls {band((row.low, row.high))}"
+        told = f"{site_name(row.site)}: {row.size:.3f}, nulls {row.null_band}"
         parts.append(
             f'<g><title>{escape(told)}</title><rect class="cell" {box}/>'
             f'<rect class="{css}" fill-opacity="{0.08 + 0.62 * abs(value) / largest:.2f}" {box}/>'
@@ -175,7 +194,7 @@ def _short(matrix: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ClassRow:
+class ClassRow(_BesideNulls):
     """Contributions of one pool of sites on one class of tokens, nats per scored token."""
 
     name: str
@@ -185,8 +204,8 @@ class ClassRow:
 
     @property
     def is_beyond(self) -> bool:
-        """Outside the nulls' range."""
-        return not self.low <= self.value <= self.high
+        """Outside the nulls' range; nothing is without nulls."""
+        return self.has_null and not self.low <= self.value <= self.high
 
 
 def class_rows(signature: RoutingSignature, most: int = 10) -> tuple[ClassRow, ...]:

@@ -126,7 +126,8 @@ class TeamReport:
     Attributes:
         summary: of the profile. calibration: by level. stream: commits after training, oldest first.
         languages: covered ones. idioms: carried by one author alone. n_people: authors behind the idioms.
-        authors: map of those who opted in; None with fewer than three. n_opted_in. power: by size.
+        authors: map of those who opted in; None with fewer than three. n_opted_in; n_signed: of these, with a
+            signature of their own. power: by size.
         command: what makes the page again. versions: the team's signatures, the oldest first.
     """
 
@@ -141,6 +142,7 @@ class TeamReport:
     power: tuple[PowerRow, ...] = ()
     command: str = ""
     versions: tuple[SignatureVersion, ...] = ()
+    n_signed: int = 0
 
 
 def team_page(report: TeamReport) -> WebPage:

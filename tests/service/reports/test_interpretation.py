@@ -38,6 +38,7 @@ from fingerprint.vpd.report import (
     EditReport,
     EditSite,
     EditSummary,
+    EditUse,
     FrontPoint,
     MatrixChange,
     SingularBaseline,
@@ -90,6 +91,8 @@ def test_alive_sets_show_controls_and_band():
     page = alive_page(alive(2), SPAN.model_copy(update={"nulls": (ROW,)}))
     text = text_of(page)
     assert page.warnings == ()
+    for word in ("gate base", "100.00", "200.00", "5 % false discoveries"):
+        assert word in text, word
     for word in ("0 to 1", "base, read twice", "null 1", "layers.0.v_proj:3", "+0.2000", "output turned"):
         assert word in text
     assert "| layers.0.v\\_proj | 5 | 6 | 4 | 2 | 1 |" in render_markdown(page)
@@ -117,6 +120,10 @@ def test_a_dictionary_and_its_guard():
     )  # fmt: skip
     page = dictionary_page(summary)
     assert page.warnings and "INVALID" in page.warnings[0]
+    tried = FrontPoint(coefficient=1e-3, l0=3.5, n_alive=7, recovered=0.75, is_valid=False)
+    front = text_of(dictionary_page(summary.model_copy(update={"front": (tried, tried)})))
+    assert "0.5000" in front and "0.750" in front and "INVALID" in front  # KL: a quarter of 2 nats is left
+    assert "Sparsity tried" not in text_of(page)
     assert "attack, 20 steps" in text_of(page) and "0.7500" in text_of(page) and "1,234" in text_of(page)
 
 
@@ -133,10 +140,24 @@ def test_edits_stand_beside_singular_terms_and_a_null():
         base="b", revision="r", dictionary="d", verdict="VALID", n_positions=100, summary=own, sites=(site,),
         singular=SingularBaseline(n_alive=7, recovered=0.5, n_open=4, always=0.3, by_token=0.6),
         front=(FrontPoint(coefficient=1e-3, l0=3.5, n_alive=7, recovered=0.91, is_valid=True),),
-        nulls=(own.model_copy(update={"adapter": "null ann"}),),
+        nulls=(own.model_copy(update={"adapter": "null ann"}),), n_used=1_234, uses=(
+            EditUse(matrix="v_proj", component=5, density=0.0125, gate=0.75, words="on ::; before config"),
+            EditUse(matrix="v_proj", component=6, density=0.5, gate=0.5, words="on ⏎", is_nulls_too=True),
+        ),
     )  # fmt: skip
     text = text_of(edit_page(report))
-    for word in ("-0.250", "null ann", "singular terms, 4 chosen by token", "0.600", "0.001"):
+    for word in (
+        "v_proj:5",
+        "on ::; before config",
+        "0.0125",
+        "a null's too",
+        "1,234 tokens",
+        "-0.250",
+        "null ann",
+        "singular terms, 4 chosen by token",
+        "0.600",
+        "0.001",
+    ):
         assert word in text
     lonely = report.model_copy(update={"nulls": (), "summary": own.model_copy(update={"effect": 0.001})})
     assert "NOT CONTROLLED" in edit_page(lonely).warnings[0] and "fainter" in lonely.statement

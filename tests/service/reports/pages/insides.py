@@ -7,16 +7,26 @@ from dataclasses import replace
 
 from fingerprint.attribution.config import AttributionConfig
 from fingerprint.attribution.report import (
+    Ablation,
+    AdapterEffect,
+    Agreement,
     AttributionBundle,
+    Circuit,
+    Curves,
+    DoseResponse,
     Edge,
     Estimate,
     Graph,
+    LayerShare,
     Mode,
     Node,
     NullAnswer,
     PooledAblation,
     PromptAttribution,
+    SetAblation,
+    SiteToggle,
     TokenProbability,
+    Transplant,
 )
 from fingerprint.evaluation.metrics import Interval
 from fingerprint.harvest.store import Component, Example, TokenFigure
@@ -65,6 +75,46 @@ def graph(mode: Mode, n_nodes: int, seed: int, text: str = "pub use crate::") ->
         gap_share=0.005,
         n_steps=32, first_token_share=0.3, ablation=None, dictionary_id="d", seed=0,
     )  # fmt: skip
+
+
+def ablation() -> Ablation:
+    return Ablation(
+        sets=(SetAblation(n_nodes=1, change=0.6, claimed=0.5, by_count=(0.1, -0.2), by_energy=(0.3,)),),
+        curves=Curves(
+            counts=(0, 5, 35), deletion=(1.0, 0.4, 0.1), insertion=(0.1, 0.7, 1.0), deletion_area=0.21,
+            insertion_area=0.79, random_deletion_area=0.52, random_insertion_area=None,
+        ),
+        agreement=Agreement(n_nodes=40, spearman=0.83, sign=0.9, slope=1.1),
+        circuit=Circuit(
+            n_nodes=20, full=0.26, alone=0.2, random=0.22, adversarial=0.003, is_complete=False,
+            random_set=0.001,
+        ),
+    )  # fmt: skip
+
+
+def effect(site: str = "model.layers.0.mlp.down_proj") -> AdapterEffect:
+    scales = (0.0, 0.5, 1.0, 1.5)
+    dose = DoseResponse(
+        scales=scales, values=(0.1, 0.6, 1.0, 1.1), probabilities=(0.04, 0.1, 0.26, 0.28),
+        kl=(0.0, 0.05, 0.2, 0.3), is_monotone=True,
+    )  # fmt: skip
+    return AdapterEffect(
+        toggles=(SiteToggle(site=site, off=0.35, only=0.25),), dose=dose,
+        layers=(LayerShare(layer=0, value=0.9),), is_exact=True,
+    )  # fmt: skip
+
+
+def checked(text: str = "ann") -> AttributionBundle:
+    """Every part of the causal check, for one prompt, and a transplant."""
+    prompt, *_ = bundle().prompts
+    lora = prompt.lora.model_copy(update={"ablation": ablation()})
+    swapped = Transplant(
+        authors=(text, "bob"), n_routes=40, n_alive=500, gains={f"{text} on bob": -0.05},
+        contrast=Estimate(value=0.092, low=0.078, high=0.104, n=43), random=pooled().sign,
+        whole=pooled().sign,
+    )  # fmt: skip
+    prompt = prompt.model_copy(update={"lora": lora, "effect": effect(f"{text}.down_proj")})
+    return bundle().model_copy(update={"prompts": (prompt,), "transplant": swapped})
 
 
 def pooled() -> PooledAblation:

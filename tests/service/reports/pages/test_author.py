@@ -48,7 +48,13 @@ def test_insufficient_data_is_said_and_nothing_estimated() -> None:
 
 def test_an_uncontrolled_signature_says_so() -> None:
     report = replace(people.author_report(), signature=people.signature(n_null=0))
-    assert "NOT CONTROLLED" in read(report).text
+    text = read(report).text
+    assert "NOT CONTROLLED" in text
+    assert "without any null adapter to hold it against" in text
+    assert "the largest first, for no null adapter was read" in text
+    moved_part = text.split("What moved")[1]
+    assert [word for word in ("nan", "+nan", "within", "yes") if f" {word} " in moved_part] == []
+    assert not any(move.is_beyond for move in moved.strongest(people.signature(n_null=0)))
 
 
 def test_only_the_person_is_on_the_page() -> None:

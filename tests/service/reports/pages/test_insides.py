@@ -73,6 +73,22 @@ def test_the_graph_says_both_models_and_their_difference() -> None:
     assert [len(p["lora"]["nodes"]) for p in stored["prompts"]] == [30, 30]
 
 
+def test_the_whole_causal_check_stands_on_the_page_of_the_graph() -> None:
+    """Sets, both curves, rank agreement, the adversary, matrices switched, scales, and the transplant."""
+    text = read(graph_page(insides.checked(), repository="sample", command="")).text
+    for said in (
+        "human:ann: ablation", "1 +0.6000 +0.5000 0.1500 0.3000", "Spearman 0.83, sign 0.90, slope 1.10",
+        "0.0030 under attack (NOT a complete circuit", "deletion 1.000 0.400 0.100",
+        "insertion 0.100 0.700 1.000", "Deletion area 0.21 (random 0.52), insertion 0.79 (random undefined)",
+        "ann.down_proj -0.3500 +0.2500", "By layer (Shapley, exact): 0 +0.900", "0.5 0.600 0.1000 0.0500",
+        "never turns back", "ann on bob -0.0500", "0.0920 (0.0780 to 0.1040)",
+    ):  # fmt: skip
+        assert said in text, said
+    page = read(graph_page(insides.checked(HOSTILE), repository="sample", command=""))
+    assert page.acts() == []
+    assert "Routes swapped" not in read(graph_page(insides.bundle(), repository="s", command="")).text
+
+
 def test_shifts_of_tokens_are_told_for_people_and_with_their_interval() -> None:
     first, second, pooled = shift_sentences(insides.bundle())
     guess = "'pub·use·crate::' .30"

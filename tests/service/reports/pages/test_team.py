@@ -53,11 +53,13 @@ def test_no_one_is_named_without_having_opted_in() -> None:
     page = read(people.team_report())
     table = page.text[page.text.index("logger.bind(") : page.text.index("Map of authors")]
     assert table.count("Ann Other") == 1
-    unnamed = read(
-        replace(people.team_report(), authors=None, n_opted_in=1, idioms=people.team_report().idioms[:1])
-    )
+    idioms = people.team_report().idioms[:1]
+    unnamed = read(replace(people.team_report(), authors=None, n_opted_in=4, n_signed=2, idioms=idioms))
     assert "Ann" not in unnamed.text
-    assert "1 author opted in to be named; a map needs three" in unnamed.text
+    assert (
+        "4 authors opted in to be named, 2 of them with a signature of their own; a map needs three"
+        in unnamed.text
+    )
 
 
 def test_a_bare_profile_has_empty_states_and_no_charts() -> None:
