@@ -190,3 +190,70 @@ def test_attribution_is_complete(device, routed, state):
     assert isinstance(found, list)
     for one in found:
         assert abs(one.gap) <= max(config.gap_floor, 0.1 * abs(one.gated - one.off))
+
+
+def test_rate_shifts_are_counted(device, routed, state, text):
+    from fingerprint.lm.pair import ModelPair
+    from fingerprint.sae.config import RateShiftConfig, SaeConfig
+    from fingerprint.sae.report import RateShift
+    from fingerprint.sae.shift import measure_rate_shift
+    from fingerprint.sae.train import train_sae
+
+    config = SaeConfig.tiny().model_copy(
+        update={"layer": 0, "n_latents": 512, "tokens": 40_000, "shuffle_tokens": 4_096}
+    )
+    sae = train_sae(routed.base, text, config)
+    pair, read = ModelPair(routed, routed.zero_weights(), state), some(text, 4)
+    half = {site: b / 2 for site, b in state.items()}
+    found = measured(
+        device, "rate shift, 4 readings", 4 * N_TOKENS / 4, "tokens",
+        lambda: measure_rate_shift(pair, sae, read, nulls=[half], config=RateShiftConfig(n_flips=999)),
+    )  # fmt: skip
+    assert isinstance(found, RateShift)
+    assert found.control.divergence == 0 < found.shift.divergence
+
+
+def test_alive_sets_and_span_stand_beside_their_controls(device, routed, state, text):
+    from fingerprint.lm.pair import ModelPair
+    from fingerprint.vpd.alive_set import SharedDictionary, compare_alive_sets
+    from fingerprint.vpd.config import AliveSetConfig, VpdConfig
+    from fingerprint.vpd.language import decompose_mlp
+    from fingerprint.vpd.report import AliveSetDiff, SpanReport
+    from fingerprint.vpd.span import measure_span
+
+    config = VpdConfig.tiny().model_copy(update={"steps": 5, "rows": 32, "pgd_steps": (0, 2)})
+    found = decompose_mlp(routed.base, 0, [(1.0, text)], some(text, 40), config)
+    dictionary = SharedDictionary.of(routed, found)
+    pair, read = ModelPair(routed, routed.zero_weights(), state), some(text, 10)
+    diff = measured(
+        device, "alive sets, 3 readings", 3 * N_TOKENS / 10, "tokens",
+        lambda: compare_alive_sets(pair, dictionary, read, config=AliveSetConfig(n_flips=999)),
+    )  # fmt: skip
+    assert isinstance(diff, AliveSetDiff)
+    assert diff.control.total.is_empty and diff.change.total.mean_absolute_change > 0
+    span = measured(
+        device, "span, 9 turned deltas", len(dictionary.target.sites), "matrices",
+        lambda: measure_span(
+            dictionary.found.components, routed, state, dictionary=dictionary.digest, n_rotations=9
+        ),
+    )  # fmt: skip
+    assert isinstance(span, SpanReport)
+
+
+def test_the_causal_check_runs(device, routed, state):
+    from fingerprint.attribution.config import AttributionConfig
+    from fingerprint.attribution.graph import Subjects, attribute_prompts
+    from fingerprint.attribution.prompts import DEFAULT_PROMPTS
+    from fingerprint.attribution.question import ask_prompt
+    from fingerprint.attribution.report import AttributionBundle
+    from fingerprint.lm.pair import ModelPair
+
+    pair = ModelPair(routed, routed.zero_weights(), state)
+    questions = [ask_prompt(routed.base, prompt) for prompt in DEFAULT_PROMPTS[:2]]
+    config = AttributionConfig(n_bootstrap=50)
+    found = measured(
+        device, "graph, ablation and effect", len(questions), "prompts",
+        lambda: attribute_prompts(Subjects.of_routes(pair, "state", ""), questions, config),
+    )  # fmt: skip
+    assert isinstance(found, AttributionBundle)
+    assert all(p.lora.ablation is not None and p.effect is not None for p in found.prompts)

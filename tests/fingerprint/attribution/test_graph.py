@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import jsonschema
 import pytest
 
 from fingerprint.attribution.config import AttributionConfig
@@ -85,6 +87,34 @@ def test_it_is_json_both_ways(bundle):
     assert AttributionBundle.model_validate_json(text) == bundle
     assert {"id", "base", "lora"} <= set(json.loads(text)["prompts"][0])
     assert "NaN" not in text
+
+
+STATED = {
+    "prompt_id", "prompt", "mode", "base_model", "tokens", "target_pos", "target_token_id", "predicted_top",
+    "layers", "matrices", "num_components", "nodes", "edges", "target_spec", "f_full", "f_base",
+    "completeness_gap", "n_steps", "seed", "dictionary_id",
+}  # fmt: skip
+STATED_OF_NODES = {
+    "id", "layer", "matrix", "component", "mean_gate", "attribution_per_token", "total_attribution",
+    "ablation_delta", "null_quantile",
+}  # fmt: skip
+
+
+def test_the_json_follows_its_schema_and_has_every_stated_field(bundle):
+    schema = AttributionBundle.model_json_schema(mode="serialization")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    stored: dict[str, Any] = json.loads(bundle.model_dump_json())
+    assert not list(validator.iter_errors(stored))
+    for prompt in stored["prompts"]:
+        for graph in (prompt["base"], prompt["lora"]):
+            assert set(graph) >= STATED and len(graph["predicted_top"]) == 5
+            assert all(set(node) >= STATED_OF_NODES for node in graph["nodes"])
+            assert all({"src", "dst", "weight", "sign"} <= set(edge) for edge in graph["edges"])
+            assert all({"token", "prob"} == set(one) for one in graph["predicted_top"])
+    stored["prompts"][0]["lora"]["edges"][0]["sign"] = 2
+    del stored["prompts"][0]["base"]["dictionary_id"]
+    assert len(list(validator.iter_errors(stored))) == 2
 
 
 def test_routes_are_nodes_where_nothing_is_decomposed(routed, state, questions):

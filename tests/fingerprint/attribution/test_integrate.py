@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from fingerprint.lm.pair import ModelPair
 from fingerprint.lm.tokens import TokenizedPassage
 from fingerprint.passage import passage_from_lines
 from fingerprint.routing.contributions import measure_contributions
+from fingerprint.vpd.components import Components
 
 CONFIG = AttributionConfig()
 PROMPT = "for index, value in"
@@ -36,6 +39,19 @@ def test_two_linear_layers_by_hand(linear):
     assert not found.values[:-1].any()
     assert found.off == pytest.approx(float(o @ e), abs=1e-5)
     assert abs(found.gap) < 1e-5 and found.n_steps == CONFIG.n_steps
+
+
+def test_where_f_is_linear_the_sum_is_exact(linear):
+    """Only the second layer is decomposed, so that f is linear in its masks: one midpoint is enough."""
+    site, V, U = "model.layers.1.q_proj", linear.V[1], linear.U[1]
+    only = Components({site: linear.space.components.sites[site]}, {site: V}, {site: U}).requires_grad_(False)
+    question = Question("hand", "", torch.tensor([[0, 7, 9]]), target=5)
+    for n_steps in (1, CONFIG.n_steps):
+        config = AttributionConfig(n_steps=n_steps, most_steps=n_steps)
+        found = attribute_nodes(replace(linear.space, components=only), question, config)
+        assert found.values.shape == (question.n_tokens, 2)
+        assert abs(found.gated - found.off) > 0.1
+        assert abs(found.gap) <= 1e-6 * max(1.0, abs(found.gated), abs(found.off))
 
 
 @pytest.mark.parametrize("size", [0.0, 0.3])

@@ -142,7 +142,7 @@ class Organisation:
 
 
 def _learn(routed: RoutedModel, habit: Habit, seed: int) -> RouteWeights:
-    config = AdapterConfig(learning_rate=3e-3, batch_tokens=2_048, dev_points=2, seed=seed, most_epochs=1)
+    config = AdapterConfig(batch_tokens=2_048, dev_points=2, seed=seed, most_epochs=1)
     found = train_adapter(
         routed, habit.write(3_000, seed), habit.write(40, seed + 100), start=routed.zero_weights(),
         config=config, budget_tokens=150_000,
