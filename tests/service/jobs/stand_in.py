@@ -73,8 +73,12 @@ class World:
         return Counter(fact["what"] for fact in self.happened())
 
     def order(self, point: str, n: int = 1, what: str = "kill") -> None:
-        """Let the next n workers that come to a point die there, or sleep for as long as ``what`` says."""
+        """Let the next n workers that come to a point die there, wait for ``release`` ("hold"), or sleep."""
         write_json(self.place / "orders" / point, {"n": n, "what": what})
+
+    def release(self, point: str) -> None:
+        """Let those go on that are held at a point, and those that come to it."""
+        write_json(self._released(point), True)  # a file of its own: those who come write the order's
 
     def reach(self, point: str) -> None:
         """Come to a point where an order may wait."""
@@ -85,7 +89,14 @@ class World:
         write_json(path, order | {"n": order["n"] - 1})
         if order["what"] == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(float(order["what"]))
+        if order["what"] != "hold":
+            time.sleep(float(order["what"]))
+            return
+        while not self._released(point).exists():
+            time.sleep(0.01)
+
+    def _released(self, point: str) -> Path:
+        return self.place / "released" / point
 
     def head(self, number: int, head: str | None = None) -> str:
         """The head of a pull request, as GitHub knows it."""

@@ -44,10 +44,11 @@ def test_a_newer_head_calls_off_what_was_asked_about_the_old_one(scene: Scene):
     waiting, never_begun = scene.ask(7, "h1"), scene.ask(8, "h1")
     newer = scene.ask(7, "h2")
     assert scene.job(waiting.job_id).superseded_by == newer.job_id
-    scene.world.order("score:before", what="2")
+    scene.world.order("score:before", 2, "hold")  # whichever of the two comes first
     scene.fleet.start()
-    scene.wait(lambda: any(f["what"] == "at score:before" for f in scene.world.happened()))
-    newest = scene.ask(7, "h3")  # while the review of h2 may be under way
+    scene.wait(lambda: scene.world.counts()["at score:before"] == 2)
+    newest = scene.ask(7, "h3")  # while the review of h2 is under way
+    scene.world.release("score:before")
     scene.finish(newest.job_id, never_begun.job_id)
     again = scene.ask(7, "h1")  # pushed back to where it began
     scene.finish(again.job_id)
@@ -59,11 +60,12 @@ def test_a_newer_head_calls_off_what_was_asked_about_the_old_one(scene: Scene):
 
 
 def test_a_head_that_moved_without_our_being_told_is_not_published(scene: Scene):
-    scene.world.order("score:after", what="1")
+    scene.world.order("score:after", what="hold")
     scene.fleet.start()
     asked = scene.ask(7, "h1")
     scene.wait(lambda: scene.world.counts()["at score:after"] == 1)
     scene.world.head(7, "h2")
+    scene.world.release("score:after")
     scene.finish(asked.job_id)
     assert scene.world.all("checks") == []
     assert scene.review(asked).status is ReviewStatus.SUPERSEDED
