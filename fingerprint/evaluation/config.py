@@ -11,12 +11,13 @@ from fingerprint.evaluation.protocol import EnrolmentRule
 
 Count = Annotated[int, Field(gt=0)]
 Part = Literal[
-    "strangers", "attribution", "refits", "base", "splits", "unseen", "ablation", "halves", "changes"
+    "strangers", "masked", "attribution", "refits", "base", "splits", "unseen", "ablation", "halves",
+    "changes",
 ]  # fmt: skip
-"""Parts of an evaluation, in the order in which they are run: strangers' code and p-values; who wrote it;
-the same with adapters trained up to the cut; the same by the base alone (hidden states, gradients, Fisher
-kernel); simple systems under other splits and views; authors never enrolled; routes taken away; one half of
-an author's code finding the other; alarms at known changes."""
+"""Parts of an evaluation, in the order in which they are run: strangers' code and p-values; another
+repository's code masked; who wrote it; the same with adapters trained up to the cut; the same by the base
+alone (hidden states, gradients, Fisher kernel); simple systems under other splits and views; authors never
+enrolled; routes taken away; one half of an author's code finding the other; alarms at known changes."""
 
 
 class EvaluationConfig(Dials):

@@ -212,6 +212,28 @@ class DetectionRow(_Result):
     tpr_at_5: float | None
 
 
+class SequenceRow(_Result):
+    """Anytime-valid evidence over runs of one author's commits (``fingerprint.evaluation.sequences``).
+
+    Attributes:
+        who: whose commits. part: of the score. against: the reference the commits are held against.
+        length: commits of a stream. found: share of streams whose p-value has reached .05 by their end, with
+            its exact interval over streams; found_by_5, found_by_10: by their fifth, tenth commit.
+        median_delay: commits until then; None when fewer than half of the streams are found.
+    """
+
+    who: str
+    part: str
+    against: str
+    n_streams: int
+    n_authors: int
+    length: int
+    found: Figure
+    found_by_5: float
+    found_by_10: float
+    median_delay: float | None
+
+
 class ChangeRow(_Result):
     """One alarm rule at one known change of convention; a rename should raise no alarm.
 
@@ -283,6 +305,7 @@ class Evaluation(_Result):
     null_attribution: tuple[SystemRow, ...] = ()
     detection: tuple[DetectionRow, ...] = ()
     flagged: tuple[FlaggedRow, ...] = ()
+    sequences: tuple[SequenceRow, ...] = ()
     ablation: tuple[AblationRow, ...] = ()
     changes: tuple[ChangeRow, ...] = ()
     drift: dict[str, float | int | str | None] = Field(default={})

@@ -146,7 +146,14 @@ def _detection(found: Evaluation) -> Iterator[Sheet]:
             tuple((r.who, f"{r.level:g}", f"{r.n_flagged} of {r.n}", _share(r.share), _range(r.low, r.high))
                   for r in found.flagged),
         )  # fmt: skip
-
+    if found.sequences:
+        yield Sheet(
+            "evidence over one author's commits, one after another, at .05",
+            ("whose", "score", "against", "streams of 20", "found", "by 5", "by 10", "median commits"),
+            tuple((r.who, r.part, r.against, r.n_streams, _figure(r.found), _share(r.found_by_5),
+                   _share(r.found_by_10), "-" if r.median_delay is None else f"{r.median_delay:g}")
+                  for r in found.sequences),
+        )  # fmt: skip
     if found.changes:
         yield Sheet(
             "alarms over commits at known changes of convention",

@@ -7,7 +7,7 @@ forward passes a commit and no contributions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
@@ -18,12 +18,11 @@ from fingerprint import FingerprintError
 from fingerprint.drift.martingale import conditional_bets, online_p_values, power_bets
 from fingerprint.drift.reference import cap_commits
 from fingerprint.drift.stream import PER_ITEMS, judge_alarms, restart_alarms, ville_alarms
-from fingerprint.evaluation.novelty import BASE, TEAM, read_log_probs
 from fingerprint.evaluation.results import ChangeRow
-from fingerprint.lm.tokens import tokenize_passages
-from fingerprint.passage import Corpus, Passage
+from fingerprint.passage import Corpus
 from fingerprint.routing.extract import Measures
 from fingerprint.routing.team import fit_normaliser
+from service.flows.evaluation.log_ratios import read_log_ratios
 from service.flows.evaluation.manifest import Change
 from service.flows.evaluation.setup import Setup
 from service.flows.training import train_team_on
@@ -99,41 +98,17 @@ def _scores(setup: Setup, stretch: Stretch) -> tuple[np.ndarray, np.ndarray, int
     """Nonconformity of the reference and of the stream, one a commit, and where the change begins."""
     bench, drift = setup.bench, setup.bench.config.drift
     team = train_team_on(bench, stretch.train, stretch.dev, "team before a change")
-    states = {BASE: bench.routed.zero_weights(), TEAM: team.state}
 
     def measure(corpus: Corpus) -> Measures:
         passages = cap_commits(corpus, setup.config.commit_tokens)
-
-        def compute() -> Mapping[str, np.ndarray]:
-            found = read_log_probs(passages, bench.routed, states, drift)
-            return found | {"n_scored": _sizes(setup, passages)}
-
-        found = setup.arrays(
-            "log-probabilities around a change", compute, adapters=(), team=team.digest,
-            passages=Corpus(tuple(passages)).digest,
-        )  # fmt: skip
-        return _without_phi(passages, found["n_scored"], found[TEAM] - found[BASE])
+        side = read_log_ratios(setup, "log-probabilities around a change", team, passages)
+        measures = side.texts("commit").measures
+        return measures.take(np.flatnonzero(measures.n_scored > 0))
 
     normaliser, _ = fit_normaliser(measure(stretch.dev), drift)
     parts = [normaliser.low_log_ratio(measure(part))
              for part in (stretch.reference, stretch.before, stretch.after)]  # fmt: skip
     return parts[0], np.concatenate(parts[1:]), len(parts[1])
-
-
-def _sizes(setup: Setup, passages: Sequence[Passage]) -> np.ndarray:
-    rows = tokenize_passages(setup.bench.routed.base, passages, setup.bench.config.drift.passage_tokens)
-    owner = np.array([row.passage_index for row in rows], dtype=int)
-    return np.bincount(owner, weights=[row.n_scored for row in rows], minlength=len(passages)).astype(float)
-
-
-def _without_phi(passages: Sequence[Passage], n_scored: np.ndarray, log_ratio: np.ndarray) -> Measures:
-    """Measures by commit of the log-ratio alone; phi is zero and says nothing."""
-    n = len(passages)
-    measures = Measures(
-        tuple(p.group for p in passages), tuple(p.language for p in passages), n_scored, log_ratio,
-        np.zeros((n, 1)), np.zeros((n, 1)), np.zeros(n),
-    ).by_group()  # fmt: skip
-    return measures.take(np.flatnonzero(measures.n_scored > 0))
 
 
 def _rows(change: Change, reference: np.ndarray, stream: np.ndarray, at: int) -> Iterator[ChangeRow]:

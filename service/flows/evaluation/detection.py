@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +30,14 @@ from fingerprint.evaluation.novelty import (
     with_counts,
 )
 from fingerprint.evaluation.protocol import cap_newest, spread_groups
-from fingerprint.evaluation.results import DetectionRow, FlaggedRow
+from fingerprint.evaluation.results import DetectionRow, FlaggedRow, SequenceRow
 from fingerprint.evaluation.tables import Detection
 from fingerprint.lm.pair import ModelPair
 from fingerprint.passage import Corpus
 from fingerprint.routing.extract import Measures, measure_passages
 from fingerprint.routing.team import TeamSlices
 from fingerprint.signature import TeamSignature
+from service.flows.evaluation.sequences import find_sequences
 from service.flows.evaluation.setup import WHOLE_TEAM, Setup
 from service.flows.evaluation.text import fit_ngrams
 from service.flows.signatures import load_team_signature, save_signature
@@ -65,8 +66,18 @@ class Strangers:
     is_contemporary: bool
 
 
-def detect(setup: Setup) -> tuple[list[DetectionRow], list[FlaggedRow], DriftFacts]:
-    """Rows of every kind of strangers, flagged shares, and facts of the team signature."""
+@dataclass(frozen=True)
+class Detected:
+    """Tables of this part, named as in ``Evaluation``; ``drift`` holds facts of the team signature."""
+
+    detection: tuple[DetectionRow, ...] = ()
+    flagged: tuple[FlaggedRow, ...] = ()
+    sequences: tuple[SequenceRow, ...] = ()
+    drift: DriftFacts = field(default_factory=dict)
+
+
+def detect(setup: Setup) -> Detected:
+    """Every kind of strangers against the team's own later commits."""
     with setup.clock.phase("team signature"):
         signature = make_signature(setup)
     with setup.clock.phase("later commits under every state"):
@@ -75,10 +86,11 @@ def detect(setup: Setup) -> tuple[list[DetectionRow], list[FlaggedRow], DriftFac
     languages = [str(language) for language in signature.facts["languages"]]
     if own is None or not len(own.texts("commit").scorable(languages, least)):
         setup.notes.append("no later commit is large enough to be scored")
-        return [], [], {}
+        return Detected()
     commits = with_counts(own.texts("commit").scorable(languages, least), signature)
     rows: list[DetectionRow] = []
     flagged = _flagged(setup, signature, commits.measures)
+    sequences = list(find_sequences(OWN, signature, commits, commits))
     for strangers in _strangers(setup):
         with setup.clock.phase(strangers.name):
             theirs = _read(setup, strangers.passages, strangers.name)
@@ -87,9 +99,13 @@ def detect(setup: Setup) -> tuple[list[DetectionRow], list[FlaggedRow], DriftFac
             found = list(_rows(setup, signature, own, theirs, strangers))
         rows += found
         if found:
-            measures = with_counts(theirs.texts("commit").scorable(languages, least), signature).measures
-            flagged += _flagged_by_part(f"{strangers.name}'s commits", setup, signature, measures)
-    return rows, flagged, _facts(setup, signature, commits.measures)
+            others = with_counts(theirs.texts("commit").scorable(languages, least), signature)
+            who = f"{strangers.name}'s commits"
+            flagged += _flagged_by_part(who, setup, signature, others.measures)
+            beside = _same_months(commits, others)[1] if strangers.is_contemporary else others
+            sequences += find_sequences(who, signature, commits, beside)
+    facts = _facts(setup, signature, commits.measures)
+    return Detected(tuple(rows), tuple(flagged), tuple(sequences), facts)
 
 
 def _strangers(setup: Setup) -> Iterator[Strangers]:
@@ -162,7 +178,7 @@ def _ngram_novelty(setup: Setup, name: str, texts: list[str], *, passages: str) 
 
 def _read(setup: Setup, corpus: Corpus, name: str) -> Side | None:
     """Capped passages of a corpus under the team's adapter and every state; None when there are none."""
-    passages = cap_commits(_some_commits(corpus, setup), setup.config.commit_tokens)
+    passages = cap_commits(some_commits(corpus, setup), setup.config.commit_tokens)
     if not passages:
         return None
     digest = Corpus(tuple(passages)).digest
@@ -188,7 +204,7 @@ def _read(setup: Setup, corpus: Corpus, name: str) -> Side | None:
     return Side(tuple(passages), Measures(*labels, **arrays, counts=None), log_probs)
 
 
-def _some_commits(corpus: Corpus, setup: Setup) -> Corpus:
+def some_commits(corpus: Corpus, setup: Setup) -> Corpus:
     """At most so many commits, drawn over the whole slice, in order."""
     most, seed = setup.config.drift_commits, setup.config.seed
     large = _large_enough(corpus, setup.config.least_commit_tokens)
@@ -209,7 +225,7 @@ def _large_enough(corpus: Corpus, least_tokens: int) -> list[str]:
 def make_signature(setup: Setup) -> TeamSignature:
     """The team signature as a profile makes it, from capped dev and calibration slices."""
     bench, slices = setup.bench, setup.slices
-    dev, calibration = _some_commits(slices.dev, setup), _some_commits(slices.calibration, setup)
+    dev, calibration = some_commits(slices.dev, setup), some_commits(slices.calibration, setup)
     power = () if setup.other is None else setup.other.slices[0].passages
     trained = setup.trained
     digest = bench.digest(

@@ -21,6 +21,7 @@ from service.flows.evaluation.bases import UNDER_FIRST
 
 FOLDER = Path(__file__).parents[3] / "fingerprint" / "evaluation"
 SHOWN_DETECTORS = (DRIFT, LAMBDA, NEIGHBOURS, "perplexity of the base (control)", SIZE)
+_FOREIGN = "foreign repository"
 _PERSON = r"human:[\w.@+-]+"
 
 
@@ -93,6 +94,7 @@ def render(found: Sequence[Evaluation], curves: Sequence[BaseCurve] = ()) -> str
         "contrasts": _table(found, _contrasts),
         "detection": _images(found, "detection") + "\n\n" + _table(found, _detection),
         "flagged": _table(found, _flagged),
+        "sequences": _table([one for one in found if one.sequences], _sequences),
         "evidence": _table(found, _evidence),
         "halves": _table(found, _halves),
         "ablation": _table(found, _ablation),
@@ -221,12 +223,17 @@ def _contrasts(one: Evaluation) -> Iterator[tuple[str, str]]:
 def _detection(one: Evaluation) -> Iterator[tuple[str, str]]:
     for row in one.detection:
         if row.system in SHOWN_DETECTORS or "fused" in row.system:
-            who = "foreign repository" if row.against == one.foreign else row.against
-            is_foreign = row.against == one.foreign and row.tpr_at_1 is not None
+            who = _stranger(row.against, one.foreign)
+            is_foreign = who.startswith(_FOREIGN) and row.tpr_at_1 is not None
             found = f"; {row.tpr_at_1:.1%}" if is_foreign else ""
             yield f"{who}, by {row.unit}: {row.system}", _figure(row.auroc) + found
             if row.matched is not None:
                 yield f"{who}, by {row.unit}, within a doubling of size: {row.system}", _figure(row.matched)
+
+
+def _stranger(against: str, foreign: str | None) -> str:
+    """How the page calls them: the other repository is another one in every column."""
+    return against if foreign is None else re.sub(f"^{re.escape(foreign)}(?=$|, )", _FOREIGN, against)
 
 
 def _flagged(one: Evaluation) -> Iterator[tuple[str, str]]:
@@ -235,6 +242,14 @@ def _flagged(one: Evaluation) -> Iterator[tuple[str, str]]:
         if row.share is not None:
             interval = f"{row.low:.3f}-{row.high:.3f}"
             yield f"{who}, at {row.level:g}", f"{row.share:.3f} ({interval}), n = {row.n}"
+
+
+def _sequences(one: Evaluation) -> Iterator[tuple[str, str]]:
+    for row in one.sequences:
+        who = row.who.replace(f"{one.foreign}'s", "the foreign repository's")
+        delay = "" if row.median_delay is None else f"; after {row.median_delay:g}"
+        streams = f"{row.n_streams} of {row.n_authors}"
+        yield f"{who}, {row.part}, against {row.against}", f"{_figure(row.found)}{delay}; {streams}"
 
 
 def _evidence(one: Evaluation) -> Iterator[tuple[str, str]]:

@@ -75,13 +75,15 @@ def _parts(
     from service.flows.evaluation.changes import find_changes
     from service.flows.evaluation.detection import detect
     from service.flows.evaluation.halves import replicate
+    from service.flows.evaluation.masked import detect_masked
     from service.flows.evaluation.unseen import detect_unseen
 
     return {
-        "strangers": lambda setup: dict(zip(("detection", "flagged", "drift"), detect(setup), strict=True)),
+        "strangers": lambda setup: vars(detect(setup)),
+        "masked": lambda setup: {"detection": detect_masked(setup)},
         "attribution": lambda setup: _attribute(setup, donate),
         "splits": lambda setup: {"anchors": measure_anchors(setup)},
-        "unseen": lambda setup: {"detection": detect_unseen(setup)},
+        "unseen": lambda setup: vars(detect_unseen(setup)),
         "ablation": lambda setup: {"ablation": ablate_routes(setup)},
         "halves": lambda setup: {"replication": replicate(setup)},
         "changes": lambda setup: {"changes": find_changes(setup, choice.changes)},

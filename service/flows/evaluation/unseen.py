@@ -1,56 +1,167 @@
-"""An author never enrolled (T3c): all is refitted without them, then their later code is scored."""
+"""An author never enrolled (T3c): all is refitted without them, then their later code is scored.
+
+By hunk, by commit and by ten commits; and commit after commit, the evidence against what the others wrote
+just before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from fingerprint.drift.lexical import fit_ngram_neighbours
-from fingerprint.evaluation.metrics import macro
-from fingerprint.evaluation.novelty import BASE, LAMBDA, SIZE, TEAM, ngram_novelty, read_log_probs
+from fingerprint.evaluation.metrics import bag_commits, macro, pool_by_group
+from fingerprint.evaluation.novelty import (
+    BASE,
+    LAMBDA,
+    LEAST_BAGS,
+    NEIGHBOURS,
+    SIZE,
+    TEAM,
+    ngram_novelty,
+    read_log_probs,
+)
 from fingerprint.evaluation.protocol import Sample, cap_newest, cap_spread, only_authors
-from fingerprint.evaluation.results import DetectionRow, Figure
+from fingerprint.evaluation.results import DetectionRow, Figure, SequenceRow
+from fingerprint.evaluation.sequences import Stream, judge_streams, streams_of
 from fingerprint.evaluation.tables import Detection, number
 from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Corpus
+from service.flows.evaluation.detection import LEAST_TEXTS
 from service.flows.evaluation.setup import Setup
 from service.flows.evaluation.text import fit_ngrams
 from service.flows.training import train_team_without
 
 AGAINST = "unseen author"
 CONTROL = "perplexity of the base (control)"
+OTHERS = "the others' commits before"
 SIZES = "scored tokens"
 """Not a system: what the others are matched by."""
 
 
-def detect_unseen(setup: Setup) -> list[DetectionRow]:
-    """One row a system and left-out author, by hunk, and their mean.
+@dataclass(frozen=True)
+class Unseen:
+    """Tables of this part, named as in ``Evaluation``."""
+
+    detection: tuple[DetectionRow, ...] = ()
+    sequences: tuple[SequenceRow, ...] = ()
+
+
+def detect_unseen(setup: Setup) -> Unseen:
+    """Rows of every left-out author, and of their mean.
 
     Left out of B and of the n-grams alike; with fewer than three authors there is no team to leave.
     """
     authors = setup.material.authors
     if len(authors) < 3 or not setup.config.unseen_authors:
-        return []
+        return Unseen()
     counts = {author: len(only_authors(setup.material.test, [author])) for author in authors}
     chosen = sorted(authors, key=lambda author: (-counts[author], author))[: setup.config.unseen_authors]
-    rows = [row for number_, author in enumerate(chosen) for row in _rows(setup, author, number_ + 1)]
-    return rows + list(_means(rows))
+    rows: list[DetectionRow] = []
+    scored: list[Scored] = []
+    for place, author in enumerate(chosen, 1):
+        with setup.clock.phase(f"{AGAINST} {place}"):
+            scored.append(_score(setup, author))
+        rows += rows_of(scored[-1], place, setup.config.n_draws)
+    return Unseen((*rows, *_means(rows)), tuple(sequences_of(scored)))
 
 
-def _rows(setup: Setup, author: str, place: int) -> Iterator[DetectionRow]:
+@dataclass(frozen=True)
+class Scored:
+    """Test samples and their novelty [n] by system, one author having been left out."""
+
+    author: str
+    samples: list[Sample]
+    novelty: dict[str, np.ndarray]
+    sizes: np.ndarray
+
+    @property
+    def authors(self) -> np.ndarray:
+        """Of each sample."""
+        return np.array([sample.author for sample in self.samples])
+
+    def commits(self) -> tuple[dict[str, np.ndarray], np.ndarray, list[str]]:
+        """By commit, weighted by scored tokens: novelties, scored tokens, and the commits."""
+        groups = [sample.group for sample in self.samples]
+        columns = np.column_stack([*self.novelty.values(), np.ones(len(groups))])
+        pooled, _, names = pool_by_group(columns, np.zeros(len(groups), dtype=int), groups, self.sizes)
+        at = {name: i for i, name in enumerate(names)}
+        sizes = np.bincount([at[group] for group in groups], weights=self.sizes)
+        found = {name: pooled[:, i] for i, name in enumerate(self.novelty)}
+        return found | {SIZE: -sizes}, sizes, names
+
+
+def _score(setup: Setup, author: str) -> Scored:
+    test = cap_spread(setup.material.test, setup.config.test_samples, setup.config.seed)
+    theirs = only_authors(test, [author])
+    samples = [*(sample for sample in test if sample.author != author), *theirs]
+    novelty = _novelty(setup, author, samples)
+    return Scored(author, samples, novelty, novelty.pop(SIZES))
+
+
+def rows_of(scored: Scored, place: int, n_draws: int) -> Iterator[DetectionRow]:
     """Rows of one left-out author; named by number, for this is about the method."""
-    with setup.clock.phase(f"{AGAINST} {place}"):
-        test = cap_spread(setup.material.test, setup.config.test_samples, setup.config.seed)
-        theirs = only_authors(test, [author])
-        team = [sample for sample in test if sample.author != author]
-        novelty = _novelty(setup, author, [*team, *theirs])
-    judge = Detection(
-        f"{AGAINST} {place}", "hunk", tuple(s.group for s in team), tuple(s.group for s in theirs),
-        setup.config.n_draws, sizes=novelty.pop(SIZES),
-    )  # fmt: skip
+    against = f"{AGAINST} {place}"
+    groups = np.array([sample.group for sample in scored.samples])
+    is_theirs = scored.authors == scored.author
+    novelty, sizes = scored.novelty, scored.sizes
+    yield from _judged(against, "hunk", novelty, is_theirs, groups, sizes=sizes, n_draws=n_draws)
+    novelty, sizes, names = scored.commits()
+    author_of = dict(zip(groups.tolist(), scored.authors.tolist(), strict=True))
+    whose = np.array([author_of[name] for name in names])
+    at = whose == scored.author
+    if min(at.sum(), (~at).sum()) >= LEAST_TEXTS:
+        yield from _judged(against, "commit", novelty, at, np.array(names), sizes=sizes, n_draws=n_draws)
+    labels = np.unique(whose, return_inverse=True)[1]
+    bags, owner = bag_commits(np.column_stack(list(novelty.values())), labels, names)
+    in_bag = owner == labels[np.flatnonzero(at)[0]]
+    if min(in_bag.sum(), (~in_bag).sum()) >= LEAST_BAGS:
+        pooled = {name: bags[:, i] for i, name in enumerate(novelty)}
+        clusters = np.arange(len(bags))
+        yield from _judged(against, "ten commits", pooled, in_bag, clusters, sizes=None, n_draws=n_draws)
+
+
+def _judged(
+    against: str, unit: str, novelty: dict[str, np.ndarray], is_theirs: np.ndarray, clusters: np.ndarray,
+    *, sizes: np.ndarray | None, n_draws: int,
+) -> Iterator[DetectionRow]:  # fmt: skip
+    """A row a system, the others' texts against the left-out author's."""
+    order = np.concatenate([np.flatnonzero(~is_theirs), np.flatnonzero(is_theirs)])
+    named = tuple(str(cluster) for cluster in clusters[order])
+    n_team = int((~is_theirs).sum())
+    ordered = None if sizes is None else sizes[order]
+    judge = Detection(against, unit, named[:n_team], named[n_team:], n_draws, sizes=ordered)
     for name, values in novelty.items():
-        yield judge.judge(name, values[: len(team)], values[len(team) :])
+        yield judge.judge(name, values[order[:n_team]], values[order[n_team:]])
+
+
+def sequences_of(scored: list[Scored]) -> Iterator[SequenceRow]:
+    """Streams of the left-out authors, and of those who stayed, against the others' commits just before.
+
+    All left-out authors together: one has a stream or two.
+    """
+    for system in (LAMBDA, NEIGHBOURS):
+        for who, is_left_out in ((f"{AGAINST}s", True), (f"{AGAINST}s: those who stayed", False)):
+            pairs = [pair for one in scored for pair in _streams(one, system, is_left_out=is_left_out)]
+            reference = {id(stream): older for stream, older in pairs}
+            streams = [stream for stream, _ in pairs]
+            row = judge_streams(who, system, OTHERS, streams, lambda one, found=reference: found[id(one)])
+            if row is not None:
+                yield row
+
+
+def _streams(scored: Scored, system: str, *, is_left_out: bool) -> Iterator[tuple[Stream, np.ndarray]]:
+    """Streams of one side, each with the others' scores before it; the left-out author is nobody's other."""
+    novelty, _, names = scored.commits()
+    first = {sample.group: sample for sample in reversed(scored.samples)}
+    authors = np.array([first[name].author for name in names])
+    written_at = np.array([first[name].written_at for name in names])
+    own = np.flatnonzero((authors == scored.author) == is_left_out)
+    for stream in streams_of(novelty[system][own], authors[own].tolist(), written_at[own]):
+        others = (authors != scored.author) & (authors != stream.author) & (written_at < stream.begins)
+        yield stream, novelty[system][others]
 
 
 def _novelty(setup: Setup, author: str, samples: list[Sample]) -> dict[str, np.ndarray]:
@@ -91,13 +202,13 @@ def _novelty(setup: Setup, author: str, samples: list[Sample]) -> dict[str, np.n
 
 
 def _means(rows: list[DetectionRow]) -> Iterator[DetectionRow]:
-    """The mean AUROC over left-out authors by system; each author counts alike."""
-    for system in dict.fromkeys(row.system for row in rows):
-        own = [row for row in rows if row.system == system]
+    """The mean AUROC over left-out authors by system and unit; each author counts alike."""
+    for unit, system in dict.fromkeys((row.unit, row.system) for row in rows):
+        own = [row for row in rows if (row.unit, row.system) == (unit, system)]
         areas = [row.auroc.value for row in own if row.auroc.value is not None]
         matched = [row.matched.value for row in own if row.matched and row.matched.value is not None]
         yield DetectionRow(
-            system=system, against=f"{AGAINST}, mean of {len(own)}", unit="hunk",
+            system=system, against=f"{AGAINST}, mean of {len(own)}", unit=unit,
             n_team=sum(row.n_team for row in own), n_strangers=sum(row.n_strangers for row in own),
             auroc=Figure(value=number(macro(areas))), matched=Figure(value=number(macro(matched))),
             tpr_at_1=number(macro([row.tpr_at_1 for row in own if row.tpr_at_1 is not None])),

@@ -16,6 +16,7 @@ from fingerprint.evaluation.results import (
     Figure,
     FlaggedRow,
     LossMatrix,
+    SequenceRow,
     SystemRow,
 )
 from service.flows.evaluation.page import (
@@ -54,6 +55,9 @@ def result(tmp_path: Path) -> Path:
                                 n_strangers=1, auroc=Figure(value=0.9), tpr_at_1=0.125, tpr_at_5=None),),
         flagged=(FlaggedRow(who="two's commits", level=0.05, n_flagged=1, n=2, share=0.5, low=0.1,
                             high=0.9),),
+        sequences=(SequenceRow(who="two's commits", part="routes", against="the calibration commits",
+                               n_streams=4, n_authors=2, length=20, found_by_5=0.25, found_by_10=0.5,
+                               found=Figure(value=0.75, low=0.2, high=0.99), median_delay=7.5),),
         anchors=(AnchorRow(split="S1 random hunk", view="raw", unit="hunk", n=2, n_authors=2,
                            auroc=Figure(value=0.8), balanced=Figure(value=0.5), same_directory=0.75),),
         changes=(ChangeRow(day="2025-01-01", what="tabs", kind="convention", rule="Ville", n_reference=9,
@@ -87,6 +91,8 @@ def test_the_page_holds_every_figure_and_nobodys_name(result: Path) -> None:
     assert "| the foreign repository's commits, at 0.05 | 0.500 (0.100-0.900), n = 2 |" in page
     assert "| S1 random hunk, raw | 0.800; 0.75 |" in page
     assert "| tabs (convention): Ville | after 3; 1 in 8 before |" in page
+    whose = "the foreign repository's commits, routes, against the calibration commits"
+    assert f"| {whose} | 0.750 (0.200-0.990); after 7.5; 4 of 2 |" in page
     drawn = dict(figures(found))
     assert set(drawn) == {"attribution-one-early.svg", "attribution-one-late.svg", "detection-one.svg"}
     assert all(f"figures/{name}" in page for name in drawn)
