@@ -25,7 +25,7 @@ from fingerprint.vpd.metrics import Examiner, Metrics
 from fingerprint.vpd.objective import Clean, Gates, Objective, StepLosses, total_loss
 from fingerprint.vpd.targets import Data, Target, digest_target
 from fingerprint.vpd.verdict import Verdict, Watch, judge, reason_to_stop
-from fingerprint.vpd.workers import average_gradients
+from fingerprint.vpd.workers import any_worker, average_gradients
 
 CHECKPOINT_SECONDS = 30.0
 MOST_ROUNDING = 1e-4
@@ -206,8 +206,9 @@ def _optimise(
         state.losses.append(losses.total)
         if state.step % config.evaluate_every == 0:
             run.watches.append(run.examine().watch(state.step))
-            if reason := reason_to_stop(run.watches[-1], config.steps):
-                return reason
+            reason = reason_to_stop(run.watches[-1], config.steps)
+            if any_worker(reason is not None):
+                return reason or f"an abort rule stopped another process after {state.step} steps"
         if time.monotonic() - saved >= CHECKPOINT_SECONDS:
             run.save(checkpoint)
             saved = time.monotonic()
@@ -229,7 +230,7 @@ def _step(run: _Run) -> StepLosses | None:
     )
     terms = (objective.faithfulness(), stochastic, adversarial, *objective.sparsity(clean, gates, step))
     total, losses = total_loss(config, terms)
-    if not math.isfinite(losses.total):
+    if any_worker(not math.isfinite(losses.total)):
         return None
     run.optimiser.zero_grad(set_to_none=True)
     total.backward()

@@ -58,6 +58,21 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
             parameter.grad = _mean(parameter.grad)
 
 
+@torch.no_grad()
+def any_worker(flag: bool) -> bool:
+    """Whether the flag holds in any worker: what stops one must stop all, or the others wait for ever."""
+    if n_workers() == 1:
+        return flag
+    total = torch.tensor(float(flag), device=_device())
+    distributed.all_reduce(total)
+    return bool(total > 0)
+
+
+def _device() -> torch.device:
+    """Where the group's collectives run."""
+    return torch.device("cuda" if distributed.get_backend() == "nccl" else "cpu")
+
+
 def _mean(values: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
     total = values.clone()
     distributed.all_reduce(total)

@@ -96,7 +96,7 @@ class OpenedProfile:
     def null_names(self) -> tuple[str, ...]:
         """Names of the shuffled authors' adapters, set by set."""
         found = (n for n in self.digests if "/" in n)
-        return tuple(sorted(found, key=lambda name: (name.rpartition("/")[2], name)))
+        return tuple(sorted(found, key=lambda name: (int(name.rpartition("/")[2]), name)))
 
     @property
     def nulls(self) -> dict[str, Adapter]:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from fingerprint.adapters.checkpoint import CheckpointError
 from fingerprint.vpd import train as train_module
@@ -218,3 +220,26 @@ def test_without_an_edit_nothing_is_alive():
     assert found.verdict.is_valid
     assert found.metrics.n_alive == 0
     assert "no effect" in str(found.verdict)
+
+
+def test_an_abort_rule_of_one_process_ends_them_all(toy, tmp_path):
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_stopped, args=(rank, toy, tmp_path)) for rank in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert "too hot" in (tmp_path / "1").read_text()
+    assert "stopped another process after 8 steps" in (tmp_path / "0").read_text()
+
+
+def _stopped(rank: int, toy: PlantedEdit, place: Path) -> None:
+    """One of two processes; a rule holds in the second alone."""
+    meeting = f"file://{place / 'meet'}"
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    train_module.reason_to_stop = lambda watch, steps: "too hot" if rank else None
+    found = run(toy)
+    assert len(found.losses) == 8
+    (place / str(rank)).write_text(str(found.verdict))
+    distributed.destroy_process_group()
