@@ -161,6 +161,8 @@ def test_edits_stand_beside_singular_terms_and_a_null():
         assert word in text
     lonely = report.model_copy(update={"nulls": (), "summary": own.model_copy(update={"effect": 0.001})})
     assert "NOT CONTROLLED" in edit_page(lonely).warnings[0] and "fainter" in lonely.statement
+    untold = report.model_copy(update={"uses": (), "n_untold": 9})
+    assert "9 edits open, none on tokens in particular" in text_of(edit_page(untold))
 
 
 def graph(mode: str, *, is_complete: bool = True) -> Graph:
