@@ -28,9 +28,10 @@ _PERSON = r"human:[\w.@+-]+"
 def keep(paths: Sequence[Path], folder: Path) -> None:
     """Copy results into a folder by the repository's name, people numbered in order of appearance.
 
-    Curves over bases name nobody and go to its folder "bases".
+    Curves over bases name nobody and go to its folder "bases", runs of nothing but known changes to "changes".
     """
-    (folder / "bases").mkdir(parents=True, exist_ok=True)
+    for name in ("bases", "changes"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for path in paths:
         text = path.read_text(encoding="utf-8")
         if "rows" in json.loads(text):
@@ -38,7 +39,9 @@ def keep(paths: Sequence[Path], folder: Path) -> None:
             (folder / "bases" / f"{curve.repository}.json").write_text(text, encoding="utf-8")
             continue
         found = Evaluation.model_validate_json(_nameless(text))
-        (folder / f"{_slug(found)}.json").write_text(found.model_dump_json() + "\n", encoding="utf-8")
+        is_changes = bool(found.changes) and not (found.attribution or found.detection)
+        place = folder / "changes" if is_changes else folder
+        (place / f"{_slug(found)}.json").write_text(found.model_dump_json() + "\n", encoding="utf-8")
 
 
 def read_curves(folder: Path) -> list[BaseCurve]:
@@ -82,8 +85,14 @@ def kind_of(system: str) -> str:
     return "text" if system.startswith(_TEXT) else "routes"
 
 
-def render(found: Sequence[Evaluation], curves: Sequence[BaseCurve] = ()) -> str:
-    """The page: the template and what we read in the figures, with the figures."""
+def render(
+    found: Sequence[Evaluation], curves: Sequence[BaseCurve] = (), changes: Sequence[Evaluation] = ()
+) -> str:
+    """The page: the template and what we read in the figures, with the figures.
+
+    Args:
+        changes: runs of nothing but known changes.
+    """
     template, summary = (
         (FOLDER / name).read_text(encoding="utf-8") for name in ("evaluation.md.in", "summary.md.in")
     )
@@ -100,7 +109,7 @@ def render(found: Sequence[Evaluation], curves: Sequence[BaseCurve] = ()) -> str
         "ablation": _table(found, _ablation),
         "nulls": _table(found, _nulls),
         "anchors": _table([one for one in found if one.anchors], _anchors),
-        "changes": _table([one for one in found if one.changes], _changes),
+        "changes": _table([one for one in (*found, *changes) if one.changes], _changes),
         "bases": "\n\n".join(_curve(one) for one in curves),
     }
     return template.format(**parts)
@@ -278,7 +287,8 @@ def _anchors(one: Evaluation) -> Iterator[tuple[str, str]]:
 def _changes(one: Evaluation) -> Iterator[tuple[str, str]]:
     for row in one.changes:
         delay = "no alarm" if row.delay is None else f"after {row.delay}"
-        yield f"{row.what} ({row.kind}): {row.rule}", f"{delay}; {row.n_false} in {row.n_before} before"
+        name = f"{row.what}, {row.day} ({row.kind}): {row.rule}"
+        yield name, f"{delay}; {row.n_false} in {row.n_before} before"
 
 
 def _nulls(one: Evaluation) -> Iterator[tuple[str, str]]:
@@ -304,10 +314,11 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="*", help="NAME.json of routeprint eval --out")
     keep(parser.parse_args().results, FOLDER / "results")
     found, curves = read_results(FOLDER / "results"), read_curves(FOLDER / "results")
+    changes = read_results(FOLDER / "results" / "changes")
     (FOLDER / "figures").mkdir(exist_ok=True)
     for name, svg in (*figures(found), *curve_figures(curves)):
         (FOLDER / "figures" / name).write_text(svg, encoding="utf-8")
-    (FOLDER / "EVALUATION.md").write_text(render(found, curves), encoding="utf-8")
+    (FOLDER / "EVALUATION.md").write_text(render(found, curves, changes), encoding="utf-8")
 
 
 if __name__ == "__main__":
