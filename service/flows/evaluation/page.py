@@ -28,7 +28,7 @@ _PERSON = r"human:[\w.@+-]+"
 def keep(paths: Sequence[Path], folder: Path) -> None:
     """Copy results into a folder by the repository's name, people numbered in order of appearance.
 
-    Curves over bases name nobody and go to its folder "bases", runs of nothing but known changes to "changes".
+    Curves over bases name nobody and go to its folder "bases", runs of known changes alone to "changes".
     """
     for name in ("bases", "changes"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def render(
         "ablation": _table(found, _ablation),
         "nulls": _table(found, _nulls),
         "anchors": _table([one for one in found if one.anchors], _anchors),
-        "changes": _table([one for one in (*found, *changes) if one.changes], _changes),
+        "changes": _changes([*found, *changes]),
         "bases": "\n\n".join(_curve(one) for one in curves),
     }
     return template.format(**parts)
@@ -284,11 +284,16 @@ def _anchors(one: Evaluation) -> Iterator[tuple[str, str]]:
             yield f"{row.split}, {row.view}", _figure(row.auroc) + beside
 
 
-def _changes(one: Evaluation) -> Iterator[tuple[str, str]]:
-    for row in one.changes:
-        delay = "no alarm" if row.delay is None else f"after {row.delay}"
-        name = f"{row.what}, {row.day} ({row.kind}): {row.rule}"
-        yield name, f"{delay}; {row.n_false} in {row.n_before} before"
+def _changes(found: Sequence[Evaluation]) -> str:
+    """One row a change, one column a rule: no two repositories have a change in common."""
+    columns: dict[str, dict[str, str]] = {}
+    for one in found:
+        for row in one.changes:
+            delay = "no alarm" if row.delay is None else f"after {row.delay}"
+            name = f"{one.repository}: {row.what}, {row.day} ({row.kind})"
+            told = f"{delay} of {row.n_after}; {row.n_false} in {row.n_before} before"
+            columns.setdefault(row.rule, {})[name] = told
+    return _side_by_side(["", *columns], list(columns.values()))
 
 
 def _nulls(one: Evaluation) -> Iterator[tuple[str, str]]:

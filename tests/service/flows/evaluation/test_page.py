@@ -90,7 +90,7 @@ def test_the_page_holds_every_figure_and_nobodys_name(result: Path) -> None:
     assert "| foreign repository, by commit: Lambda_team per token (ALM) | 0.900; 12.5% |" in page
     assert "| the foreign repository's commits, at 0.05 | 0.500 (0.100-0.900), n = 2 |" in page
     assert "| S1 random hunk, raw | 0.800; 0.75 |" in page
-    assert "| tabs, 2025-01-01 (convention): Ville | after 3; 1 in 8 before |" in page
+    assert "| one: tabs, 2025-01-01 (convention) | after 3 of 7; 1 in 8 before |" in page
     whose = "the foreign repository's commits, routes, against the calibration commits"
     assert f"| {whose} | 0.750 (0.200-0.990); after 7.5; 4 of 2 |" in page
     drawn = dict(figures(found))
@@ -107,7 +107,7 @@ def test_a_run_of_known_changes_alone_replaces_no_table(result: Path) -> None:
     assert read_results(result.parent / "kept")[0].attribution
     (kept,) = read_results(result.parent / "kept" / "changes")
     page = render([], changes=[kept])
-    assert "| tabs, 2025-01-01 (convention): Ville | after 3; 1 in 8 before |" in page
+    assert "| one: tabs, 2025-01-01 (convention) | after 3 of 7; 1 in 8 before |" in page
 
 
 def test_a_curve_over_bases_has_a_column_each(result: Path) -> None:
