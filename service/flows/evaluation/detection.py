@@ -125,20 +125,25 @@ def _rows(
         team, others = (side.texts(unit).scorable(languages, least) for side in (own, theirs))
         if strangers.is_contemporary:
             team, others = _same_months(team, others)
-        if min(len(team), len(others)) < LEAST_TEXTS:
-            setup.notes.append(
-                f"{strangers.name}: {len(team)} texts of the team and {len(others)} of theirs by {unit}, "
-                f"{LEAST_TEXTS} are needed on each side"
-            )
+        judge = judge_between(setup, strangers.name, unit, team, others)
+        if judge is None:
             continue
-        sizes = np.concatenate([team.measures.n_scored, others.measures.n_scored])
-        judge = Detection(
-            strangers.name, unit, team.commits, others.commits, setup.config.n_draws, sizes=sizes
-        )
         novelty = _novelty(setup, signature, team), _novelty(setup, signature, others)
         yield from (judge.judge(name, novelty[0][name], novelty[1][name]) for name in novelty[0])
         if unit == "commit":
             yield from bag_rows(strangers.name, (team, others), novelty, setup.config.n_draws)
+
+
+def judge_between(setup: Setup, against: str, unit: str, team: Texts, others: Texts) -> Detection | None:
+    """What judges every system on these texts; None, and a note, where a side has too few."""
+    if min(len(team), len(others)) < LEAST_TEXTS:
+        setup.notes.append(
+            f"{against}: {len(team)} texts of the team and {len(others)} of theirs by {unit}, "
+            f"{LEAST_TEXTS} are needed on each side"
+        )
+        return None
+    sizes = np.concatenate([team.measures.n_scored, others.measures.n_scored])
+    return Detection(against, unit, team.commits, others.commits, setup.config.n_draws, sizes=sizes)
 
 
 def _same_months(team: Texts, others: Texts) -> tuple[Texts, Texts]:

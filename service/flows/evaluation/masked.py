@@ -25,12 +25,11 @@ from fingerprint.evaluation.novelty import (
     perplexity_novelty,
 )
 from fingerprint.evaluation.results import DetectionRow
-from fingerprint.evaluation.tables import Detection
 from fingerprint.evaluation.views import view_passages
 from fingerprint.passage import Corpus
 from fingerprint.routing.extract import Measures
 from fingerprint.routing.team import Normaliser, fit_normaliser
-from service.flows.evaluation.detection import LEAST_TEXTS, some_commits
+from service.flows.evaluation.detection import judge_between, some_commits
 from service.flows.evaluation.log_ratios import read_log_ratios
 from service.flows.evaluation.setup import Setup
 from service.flows.training import train_team_on
@@ -80,14 +79,9 @@ def _rows(
     for unit in UNITS:
         least = config.least_commit_tokens if unit == "commit" else config.least_hunk_tokens
         team, others = (side.texts(unit).scorable(languages, least) for side in sides)
-        if min(len(team), len(others)) < LEAST_TEXTS:
-            setup.notes.append(
-                f"{against}: {len(team)} texts of the team and {len(others)} of theirs by {unit}, "
-                f"{LEAST_TEXTS} are needed on each side"
-            )
+        judge = judge_between(setup, against, unit, team, others)
+        if judge is None:
             continue
-        sizes = np.concatenate([team.measures.n_scored, others.measures.n_scored])
-        judge = Detection(against, unit, team.commits, others.commits, config.n_draws, sizes=sizes)
         novelty = [_novelty(texts, normaliser, lexical) for texts in (team, others)]
         yield from (judge.judge(name, novelty[0][name], novelty[1][name]) for name in novelty[0])
 
