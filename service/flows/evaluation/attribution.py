@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fingerprint.evaluation.attribution import SampleRows, alm_scores, scan_samples, token_log_probs
 from fingerprint.evaluation.combine import (
-    AuthorLogistic,
-    SiteWeights,
-    cross_fit,
     fit_author_logistic,
     fit_site_weights,
     remove_bias,
@@ -38,25 +35,29 @@ from service.flows.evaluation.baselines import (
     text_scores,
     tokenize,
 )
+from service.flows.evaluation.combining import (
+    ALM,
+    BY_CELL,
+    EVERYTHING,
+    FISHER,
+    FUSED,
+    FUSED_FISHER,
+    FUSED_LOGISTIC,
+    LOGISTIC,
+    REFERENCE,
+    REFITTED,
+    SCAN,
+    SCAN_UNBIASED,
+    SITES,
+    TEXT_LOGISTIC,
+    fitted,
+    stacks,
+)  # fmt: skip
 from service.flows.evaluation.fisher import PlacedTexts, place_texts
+from service.flows.evaluation.nulls import null_contrasts, null_rows, whole_sets
 from service.flows.evaluation.refit import refit
 from service.flows.evaluation.setup import Setup
 
-ALM = "per-author perplexity (B7, ALM)"
-BY_CELL = "perplexity by kind of token"
-SCAN = "routes, scan summed"
-SCAN_UNBIASED = "routes, scan summed, past mean removed"
-SITES = "routes, shared site weights"
-LOGISTIC = "routes, sites x authors logistic"
-TEXT_LOGISTIC = "B1-B4, systems x authors logistic"
-"""The control of LOGISTIC: the same newer labels, the same author-wise weights, and text alone."""
-FISHER = "routes at the base, Fisher kernel"
-FUSED = "B6 + routes, stacked"
-FUSED_LOGISTIC = "B6 + routes logistic, stacked"
-FUSED_FISHER = "B6 + Fisher kernel, stacked"
-EVERYTHING = "B6 + perplexity by kind + B8 + routes, stacked"
-REFERENCE = "reference"
-REFITTED = ", refitted"
 _AS_EVIDENCE = (B1, B6, ALM, BY_CELL, SITES, FISHER, FUSED, FUSED_FISHER, EVERYTHING)
 _CONTRASTS = (
     (SITES, ALM), (SITES, B6), (SITES, B1), (SCAN, ALM), (LOGISTIC, B6), (ALM, B6), (BY_CELL, ALM),
@@ -104,18 +105,22 @@ def attribute(setup: Setup) -> tuple[Attribution, Donation]:
     before, after = _measure(setup, read)
     scores = _combine(setup, before, after)
     placed = None if "base" in setup.config.skip else _of_base(setup, read, scores)
-    scores |= _stacks(setup, scores)
+    scores |= stacks(setup, scores)
     again = _refitted(setup, before, read["test"], placed, scores)
     with setup.clock.phase("intervals"):
         test, refitted = ({name: values for name, (_, values) in part.items()} for part in (scores, again))
         test |= judge_scores(setup)
         both = test | {name + REFITTED: values for name, values in refitted.items()}
-        pairs = [pair for pair in (*_CONTRASTS, *_REFIT_CONTRASTS) if both.keys() >= set(pair)]
+        shuffled = whole_sets(setup, before.nulls, after.nulls, scores)
+        both |= {name: values for name, (_, values) in shuffled.items()}
+        wanted = (*_CONTRASTS, *_REFIT_CONTRASTS, *null_contrasts(shuffled))
+        pairs = [pair for pair in wanted if both.keys() >= set(pair)]
         contrasts = [row for pair in pairs for row in closed.contrast(both, *pair)]
         known = [name for name in _AS_EVIDENCE if name in scores]
         evidence = [row for name in known for row in _evidence(name, past, closed, scores[name])]
-        nulls = _null_rows(setup, after.nulls, sum_sites(after.sites), test[ALM], closed)
+        nulls = list(null_rows(setup, after.nulls, sum_sites(after.sites), test[ALM], closed))
         nulls += () if placed is None else _null_kernels(placed, closed)
+        nulls += [row for name, (_, values) in shuffled.items() for row in closed.judge(name, values)]
         found = Attribution(
             tuple(row for name, values in test.items() for row in closed.judge(name, values)),
             tuple(row for name, values in refitted.items() for row in closed.judge(name, values)),
@@ -160,10 +165,10 @@ def _refitted(
             late = refit(setup)
         found = _combine(setup, past, *_measure(late, {"test": test}))
     if placed is None:
-        return found | _stacks(setup, found)
+        return found | stacks(setup, found)
     with setup.clock.phase("Fisher kernel"):
         found[FISHER] = (scores[FISHER][0], placed.score("test", late.material.train))
-    return found | _stacks(setup, {B8: scores[B8]} | found)
+    return found | stacks(setup, {B8: scores[B8]} | found)
 
 
 def _by_routes(placed: PlacedTexts, train: Sequence[Sample]) -> Scores:
@@ -221,11 +226,11 @@ def _combine(setup: Setup, past: _Measured, test: _Measured) -> dict[str, Scores
     return {
         **_of_text(setup, past.text, test.text),
         ALM: (past.perplexity, test.perplexity),
-        BY_CELL: _fitted(setup, fit_site_weights, (past.kinds, test.kinds)),
+        BY_CELL: fitted(setup, fit_site_weights, (past.kinds, test.kinds)),
         SCAN: (sum_sites(past.sites), sum_sites(test.sites)),
         SCAN_UNBIASED: (sum_sites(before), sum_sites(after)),
-        SITES: _fitted(setup, fit_site_weights, (before, after)),
-        LOGISTIC: _fitted(setup, fit_author_logistic, (past.sites, test.sites)),
+        SITES: fitted(setup, fit_site_weights, (before, after)),
+        LOGISTIC: fitted(setup, fit_author_logistic, (past.sites, test.sites)),
     }
 
 
@@ -238,27 +243,13 @@ def _of_text(
     return {
         **text,
         B6: stack_systems(setup, text),
-        TEXT_LOGISTIC: _fitted(setup, fit_author_logistic, by_system),
+        TEXT_LOGISTIC: fitted(setup, fit_author_logistic, by_system),
     }
 
 
 def _side_by_side(text: Mapping[str, np.ndarray]) -> np.ndarray:
     """Scores of B1-B4 as features [n, K, 4]."""
     return np.stack([text[name] for name in TEXT_SYSTEMS], axis=2)
-
-
-def _stacks(setup: Setup, scores: Mapping[str, Scores]) -> dict[str, Scores]:
-    parts = {
-        FUSED: (*TEXT_SYSTEMS, SITES),
-        FUSED_LOGISTIC: (*TEXT_SYSTEMS, LOGISTIC),
-        FUSED_FISHER: (*TEXT_SYSTEMS, FISHER),
-        EVERYTHING: (*TEXT_SYSTEMS, BY_CELL, B8, SITES),
-    }
-    return {
-        name: stack_systems(setup, {part: scores[part] for part in systems})
-        for name, systems in parts.items()
-        if scores.keys() >= set(systems)
-    }
 
 
 def _closed_set(setup: Setup, samples: Sequence[Sample], read: SampleRows) -> ClosedSet:
@@ -321,50 +312,6 @@ def _scan(setup: Setup, name: str, read: SampleRows) -> np.ndarray:
         return {"sites": scan_samples(routed, start, differences, read, progress=count)}
 
     return setup.arrays(f"scan {name}", compute)["sites"]
-
-
-def _fitted(
-    setup: Setup,
-    fit: Callable[[np.ndarray, np.ndarray, Sequence[str]], SiteWeights | AuthorLogistic],
-    values: tuple[np.ndarray, np.ndarray],
-) -> Scores:
-    """A combination of features [n, K, F] of the past slice and of test, fitted on the past slice."""
-    past, test = values
-    labels = setup.material.labels(setup.material.past)
-    groups = [sample.group for sample in setup.material.past]
-
-    def part(rows: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        model = fit(past[rows], labels[rows], [groups[i] for i in rows])
-        return lambda other: model.score(past[other])
-
-    return cross_fit(part, labels, groups), fit(past, labels, groups).score(test)
-
-
-def _null_rows(
-    setup: Setup, null_sites: np.ndarray, summed: np.ndarray, alm: np.ndarray, closed: ClosedSet
-) -> list[SystemRow]:
-    """Shuffled authors' adapters, and the true ones, on the texts of the authors each null set holds."""
-    authors, nulls = setup.material.authors, list(setup.trained.nulls)
-    rows: list[SystemRow] = []
-    for number in sorted({name.rpartition("/")[2] for name in nulls}):
-        members = [name.rpartition("/")[0] for name in nulls if name.rpartition("/")[2] == number]
-        members = [author for author in members if author in authors]
-        at = [authors.index(author) for author in members]
-        kept = np.flatnonzero(np.isin(closed.labels, at))
-        if len(members) < 2 or not len(kept):
-            continue
-        columns = [nulls.index(f"{author}/{number}") for author in members]
-        part = ClosedSet(
-            np.array([at.index(label) for label in closed.labels[kept]], dtype=int),
-            tuple(closed.groups[i] for i in kept),
-            closed.weights[kept],
-            closed.n_draws,
-        )
-        shuffled = sum_sites(null_sites)[kept][:, columns]
-        rows += part.judge(f"shuffled authors, set {number}: scan summed", shuffled)
-        rows += part.judge(f"the same {len(members)} authors, true: scan summed", summed[kept][:, at])
-        rows += part.judge(f"the same {len(members)} authors, true: perplexity (B7)", alm[kept][:, at])
-    return rows
 
 
 def _scan_note(scan: np.ndarray, alm: np.ndarray) -> str:

@@ -120,7 +120,7 @@ def gain(one: Donation, first: Donation) -> tuple[ContrastRow, ...]:
     Raises:
         BasesError: other hunks.
     """
-    from service.flows.evaluation.attribution import ALM, SITES
+    from service.flows.evaluation.combining import ALM, SITES
 
     if one is first:
         return ()

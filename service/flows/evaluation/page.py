@@ -15,9 +15,9 @@ from pathlib import Path
 from fingerprint.evaluation.forest import Row, forest_svg
 from fingerprint.evaluation.novelty import DRIFT, LAMBDA, NEIGHBOURS, SIZE
 from fingerprint.evaluation.results import BaseCurve, BaseRow, Evaluation, Figure
-from service.flows.evaluation.attribution import ALM, FISHER, LOGISTIC, SCAN, SITES, TEXT_LOGISTIC
 from service.flows.evaluation.baselines import B1, B6, B8, B9
 from service.flows.evaluation.bases import UNDER_FIRST
+from service.flows.evaluation.combining import ALM, FISHER, LOGISTIC, SCAN, SITES, TEXT_LOGISTIC
 
 FOLDER = Path(__file__).parents[3] / "fingerprint" / "evaluation"
 SHOWN_DETECTORS = (DRIFT, LAMBDA, NEIGHBOURS, "perplexity of the base (control)", SIZE)

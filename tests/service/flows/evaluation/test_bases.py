@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from fingerprint.evaluation.tables import ClosedSet
-from service.flows.evaluation.attribution import ALM, SITES
 from service.flows.evaluation.backend import Donation
 from service.flows.evaluation.baselines import B6
 from service.flows.evaluation.bases import BasesError, gain
+from service.flows.evaluation.combining import ALM, SITES
 
 
 def donated(n: int, skill: float) -> Donation:
