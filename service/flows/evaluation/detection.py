@@ -90,7 +90,8 @@ def detect(setup: Setup) -> Detected:
     commits = with_counts(own.texts("commit").scorable(languages, least), signature)
     rows: list[DetectionRow] = []
     flagged = _flagged(setup, signature, commits.measures)
-    sequences = list(find_sequences(OWN, signature, commits, commits))
+    every = with_counts(own.texts("commit").scorable(languages, setup.config.least_commit_tokens), signature)
+    sequences = list(find_sequences(OWN, signature, every, every))
     for strangers in _strangers(setup):
         with setup.clock.phase(strangers.name):
             theirs = _read(setup, strangers.passages, strangers.name)
@@ -99,11 +100,13 @@ def detect(setup: Setup) -> Detected:
             found = list(_rows(setup, signature, own, theirs, strangers))
         rows += found
         if found:
-            others = with_counts(theirs.texts("commit").scorable(languages, least), signature)
-            who = f"{strangers.name}'s commits"
-            flagged += _flagged_by_part(who, setup, signature, others.measures)
-            beside = _same_months(commits, others)[1] if strangers.is_contemporary else others
-            sequences += find_sequences(who, signature, commits, beside)
+            who, texts = f"{strangers.name}'s commits", theirs.texts("commit")
+            large = with_counts(texts.scorable(languages, least), signature).measures
+            flagged += _flagged_by_part(who, setup, signature, large)
+            others = with_counts(texts.scorable(languages, setup.config.least_commit_tokens), signature)
+            if strangers.is_contemporary:
+                others = _same_months(every, others)[1]
+            sequences += find_sequences(who, signature, every, others)
     facts = _facts(setup, signature, commits.measures)
     return Detected(tuple(rows), tuple(flagged), tuple(sequences), facts)
 

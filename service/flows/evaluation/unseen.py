@@ -30,13 +30,13 @@ from fingerprint.evaluation.tables import Detection, number
 from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Corpus
 from service.flows.evaluation.detection import LEAST_TEXTS
+from service.flows.evaluation.sequences import AGAINST as OTHERS
 from service.flows.evaluation.setup import Setup
 from service.flows.evaluation.text import fit_ngrams
 from service.flows.training import train_team_without
 
 AGAINST = "unseen author"
 CONTROL = "perplexity of the base (control)"
-OTHERS = "the others' commits before"
 SIZES = "scored tokens"
 """Not a system: what the others are matched by."""
 

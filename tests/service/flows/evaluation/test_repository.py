@@ -138,7 +138,7 @@ def _shuffled_authors_stand_in_every_place(found: Evaluation) -> None:
 
 
 def _commits_one_after_another_are_evidence(found: Evaluation) -> None:
-    """Streams need thirty commits to be held against; here the calibration slice has 24 at most."""
+    """Streams need thirty commits to be held against; here the sample has 24 at most."""
     assert found.sequences == ()
     masked = {(row.system, row.unit): row for row in found.detection if row.against == "others.git, masked"}
     assert {unit for _, unit in masked} == {"commit", "hunk"}

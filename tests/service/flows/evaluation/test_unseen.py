@@ -8,7 +8,8 @@ from fingerprint.evaluation.novelty import LAMBDA, NEIGHBOURS
 from fingerprint.evaluation.protocol import Sample
 from fingerprint.passage import Passage
 from service.flows.evaluation import unseen
-from service.flows.evaluation.unseen import OTHERS, Scored, rows_of, sequences_of
+from service.flows.evaluation.sequences import AGAINST as OTHERS
+from service.flows.evaluation.unseen import Scored, rows_of, sequences_of
 
 
 def _sample(author: str, commit: int, path: str) -> Sample:
