@@ -48,7 +48,7 @@ def _paint_written(axes: Any, report: StagesReport) -> None:
 
 
 def plot_timeline(report: TimelineReport, path: Path) -> None:
-    """AUROC of the best layer of every method along the steps."""
+    """AUROC of the best layer of every method along the steps; dotted: a shuffled author's, same layer."""
 
     def paint(axes: Any) -> None:
         for method in dict.fromkeys(point.method for point in report.points):
@@ -59,6 +59,9 @@ def plot_timeline(report: TimelineReport, path: Path) -> None:
             (line,) = axes.plot(x, [point.auroc for point in best], marker="o", label=f"{method}{where}")
             low, high = [point.low for point in best], [point.high for point in best]
             axes.fill_between(x, low, high, color=line.get_color(), alpha=0.12)
+            for null in report.nulls:
+                beside = null.curve(method, best[0].layer)
+                axes.plot([p.step for p in beside], [p.auroc for p in beside], ":", color=line.get_color())
         axes.axhline(0.5, color=_NULL, linestyle=":")
         log_steps(axes, report.steps)
         axes.set(xlabel="step", ylabel="AUROC, held out (band: 95 %)", title=report.what)

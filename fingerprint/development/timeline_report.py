@@ -83,7 +83,11 @@ class LatentPoint(FrozenModel):
 
 
 class TimelineReport(FrozenModel):
-    """A label along a series of checkpoints."""
+    """A label along a series of checkpoints.
+
+    Attributes:
+        nulls: the same label along the trainings of shuffled authors.
+    """
 
     format: Literal[1] = 1
     what: str
@@ -96,6 +100,7 @@ class TimelineReport(FrozenModel):
     weights: tuple[WeightPoint, ...] = ()
     latents: tuple[LatentPoint, ...] = ()
     notes: tuple[str, ...] = ()
+    nulls: tuple[TimelineReport, ...] = ()
 
     @property
     def steps(self) -> tuple[int, ...]:

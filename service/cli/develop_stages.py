@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from service.cli.console import HERE, Home, Repo, find_repository, settings_for, show, stages
+from service.cli.develop_options import NullsOption
 from service.cli.dictionary import FormatOption, MachineFormat, PlotOption, Preset, PresetOption
 
 if TYPE_CHECKING:
@@ -128,16 +129,19 @@ def develop_emergence(
             "--dictionary/--no-dictionary", help="Train a dictionary at every checkpoint of a base."
         ),
     ] = True,
+    nulls: NullsOption = None,
     plot: PlotOption = None,
     form: FormatOption = MachineFormat.TEXT,
 ) -> None:
     """Show when the readings that tell an author's code, or a correct line, appear along checkpoints.
 
-    Without --checkpoints, along the author's own recorded training (`routeprint develop record`).
+    Without --checkpoints, along the author's own recorded training (`routeprint develop record`), beside the
+    shuffled authors that were recorded with it.
     """
     from service import ServiceError
     from service.cli.develop_stages_tables import render_timeline
-    from service.flows.development.emergence import measure_emergence
+    from service.flows.development.emergence import beside_nulls, measure_emergence
+    from service.flows.development.record import load_nulls
     from service.flows.opened import open_profile
 
     if author is None and (label is Label.AUTHOR or checkpoints is None):
@@ -151,6 +155,8 @@ def develop_emergence(
             opened, texts, folder, config, dictionaries=_dictionary(preset) if dictionary else None,
             n_most=most,
         )  # fmt: skip
+        if checkpoints is None:
+            found = beside_nulls(found, opened, texts, load_nulls(opened, nulls), config, n_most=most)
     if plot is not None:
         from fingerprint.development.stage_plots import plot_timeline
 

@@ -119,22 +119,27 @@ def render_timeline(report: TimelineReport) -> Iterator[RenderableType]:
         f"{report.what}, along {report.series}: {report.n_positive} of {report.n_units} texts, "
         f"{report.n_groups} groups."
     )
-    keys = list(dict.fromkeys((point.method, point.layer) for point in report.points))
-    steps = report.steps
-    rows = []
-    for method, layer in keys:
-        curve = report.curve(method, layer)
-        rows.append(
-            (_reading(method, layer), *(f"{p.auroc:.2f}" for p in curve), f"{curve[-1].null_high:.2f}")
-        )
-    columns = ("AUROC, held out", *(f"{step:,}" for step in steps), "null")
-    yield Sheet("the label at every checkpoint", columns, tuple(rows)).to_table()
+    yield _curves(report, "the label at every checkpoint")
     if report.emergence:
         yield _emergence(report.emergence)
     else:
         yield Text("Fewer than five checkpoints beyond step 0: curves, and no emergence.", style="dim")
     yield from _weights(report)
     yield from _latents(report)
+    for null in report.nulls:
+        yield _curves(null, f"the same label, {null.series}")
+
+
+def _curves(report: TimelineReport, title: str) -> RenderableType:
+    keys = list(dict.fromkeys((point.method, point.layer) for point in report.points))
+    rows = []
+    for method, layer in keys:
+        curve = report.curve(method, layer)
+        rows.append(
+            (_reading(method, layer), *(f"{p.auroc:.2f}" for p in curve), f"{curve[-1].null_high:.2f}")
+        )
+    columns = ("AUROC, held out", *(f"{step:,}" for step in report.steps), "null")
+    return Sheet(title, columns, tuple(rows)).to_table()
 
 
 def _emergence(found: tuple[EmergenceRow, ...]) -> RenderableType:

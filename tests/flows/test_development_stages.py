@@ -26,6 +26,7 @@ from service.flows.development.evasion import (
     history_case,
     report_evasion_of,
 )
+from service.flows.development.record import record_author, record_nulls
 from service.flows.development.stages import report_author_stages, report_checkpoint_stages
 from service.flows.development.units import author_label, correctness_label
 from service.flows.opened import OpenedProfile, open_profile
@@ -135,6 +136,23 @@ def test_emergence_along_an_adapter(opened: OpenedProfile, tmp_path: Path) -> No
     assert sizes == sorted(sizes) and found.weights[-1].cosine_to_final == pytest.approx(1.0)
     assert found.weights[-1].distance_to_final == pytest.approx(0.0, abs=1e-6)
     assert not any(b.any() for b in opened.routed.weights().values())  # the model's own state is back
+
+
+def test_shuffled_authors_stand_beside_an_author(
+    small_repository: Path, opened: OpenedProfile, routeprint: Command, tmp_path: Path
+) -> None:
+    record_author(opened, ANN, 3)
+    (null,) = record_nulls(opened, 1, 3)
+    asked = ("develop", "emergence", "--author", ANN, "--repo", str(small_repository), "--tokens", "1500")
+    shown = routeprint(*asked, "--most", "3", "--plot", str(tmp_path / "curves.svg"))
+    assert shown.code == 0 and "the same label, training of shuffled author 1" in shown.out
+    found = TimelineReport.model_validate(json.loads(routeprint(*asked, "--format", "json").out))
+    assert [one.n_units for one in found.nulls] == [found.n_units]
+    states = null.place / "states"
+    machine = routeprint(*asked, "--checkpoints", str(states), "--format", "json")
+    alone = TimelineReport.model_validate(json.loads(machine.out))
+    assert alone.points == found.nulls[0].points and not alone.nulls
+    assert "the same label" not in routeprint(*asked, "--nulls", "0").out
 
 
 def test_a_pair_is_a_task_and_its_changed_line_is_read() -> None:

@@ -19,6 +19,7 @@ from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import digest_of
 from fingerprint.storage import write_json
 from service.artifacts import read_arrays, write_arrays
+from service.flows.development.record import Recording
 from service.flows.development.units import Labelled
 from service.flows.opened import OpenedProfile
 from service.flows.training import Stage
@@ -86,6 +87,23 @@ def measure_emergence(
         found = base_emergence(job, folder_series(folder, device=opened.routed.device).spread(n_most))
     keep_report(opened, found)
     return found
+
+
+def beside_nulls(
+    found: TimelineReport, opened: OpenedProfile, label: Labelled, nulls: Sequence[Recording],
+    config: ProbeConfig, *, n_most: int = 12,
+) -> TimelineReport:  # fmt: skip
+    """An author's report with the same label read along shuffled authors' recorded trainings.
+
+    What rises there alike is no sign of the author: it is what any training on this code does.
+    """
+    rows = [
+        measure_emergence(opened, label, null.place / "states", config, n_most=n_most).model_copy(
+            update={"series": f"training of shuffled author {i}"}
+        )
+        for i, null in enumerate(nulls, 1)
+    ]
+    return found.model_copy(update={"nulls": tuple(rows)})
 
 
 # ---------------------------------------------------------------------------------- a base's training
