@@ -147,12 +147,17 @@ def folder(
     """
     files, near = [], cleaning.NearDuplicates()
     for path in sorted(source.rglob("*.py")):
-        name = path.relative_to(source).as_posix()
-        if path.is_file() and not {"site-packages", "dist-packages"} & set(path.parts):
+        inner = path.relative_to(source)
+        name = inner.as_posix()
+        if path.is_file() and not {"site-packages", "dist-packages"} & set(inner.parts):
             text = cleaning.clean_text(path.read_bytes(), "python")
             if not _reason(name, text, is_source=True) and not near.seen(text):
                 split = "heldout" if zlib.crc32(name.encode()) % 10 == 0 else "train"
                 files.append(SourceFile(source.name, "python", split, name, text))
+    if not files:
+        raise typer.BadParameter(
+            f"{source} holds no Python file that is kept: expected a folder of source code"
+        )
     chosen, model, target = limit_tests(files), tokenizer.load_tokenizer(), work / "packed"
     target.mkdir(parents=True, exist_ok=True)
     counts = {}

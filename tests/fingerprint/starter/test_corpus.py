@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 
 from fingerprint.starter import corpus, tokenizer
 from fingerprint.starter.corpus import SourceFile
@@ -76,3 +77,21 @@ def test_packed_arrays_hold_the_documents(tmp_path: Path, documents: list[str]):
     parts = [tokens[start:end] for start, end in pairwise(offsets)]
     assert all(part[0] == 0 for part in parts)
     assert [model.decode(part[1:].tolist()) for part in parts] == documents
+
+
+def test_a_folder_is_packed_wherever_it_lies(tmp_path: Path):
+    source = tmp_path / "site-packages" / "own"
+    source.mkdir(parents=True)
+    (source / "a.py").write_text("".join(f"def f{i}(a):\n    return a + {i}\n\n\n" for i in range(40)))
+    (source / "site-packages").mkdir()
+    (source / "site-packages" / "b.py").write_text("def another(a):\n    return a\n" * 40)
+    corpus.folder(tmp_path / "work", source)
+    splits = [np.load(tmp_path / "work" / "packed" / f"{s}_python_offsets.npy") for s in ("train", "heldout")]
+    assert sum(len(offsets) - 1 for offsets in splits) == 1
+
+
+def test_a_folder_without_code_is_told(tmp_path: Path):
+    for source in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(typer.BadParameter, match="no Python file"):
+            corpus.folder(tmp_path / "work", source)
+    assert not (tmp_path / "work").exists()
