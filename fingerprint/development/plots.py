@@ -154,7 +154,7 @@ def plot_heads(
     def paint(axes: Any) -> None:
         for panel, (name, matrix) in zip(axes, matrices.items(), strict=False):
             reach = float(np.abs(matrix).max())
-            panel.imshow(matrix, cmap="RdBu_r", vmin=-reach, vmax=reach)
+            panel.imshow(matrix, cmap="RdBu_r", vmin=-reach, vmax=reach, interpolation="none")
             panel.set_title(name, loc="left")
             panel.grid(visible=False)
         for name, values in diagonals.items():
