@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -52,7 +53,9 @@ class NeededDirections:
         return sum(int(mask.sum()) for mask in self.kept.values())
 
 
-def answers_of(model: nn.Module, ask: Callable[[nn.Module], Tensor], inputs: Tensor) -> Answer:
+def answers_of(
+    model: nn.Module, ask: Callable[[Any], Float[Tensor, "*n c"]], inputs: Shaped[Tensor, "*n d"]
+) -> Answer:
     """``model`` called on ``inputs`` with parameters in place of its own, its output through ``ask``."""
     return lambda replaced: ask(functional_call(model, dict(replaced), (inputs,)))
 
