@@ -21,10 +21,11 @@ def planted() -> tuple[nn.Sequential, torch.Tensor]:
 
     left, right = orthogonal(), orthogonal()
     strengths = torch.cat([torch.linspace(8, 4, D - WEAK), torch.linspace(2, 1, WEAK)])
-    model = nn.Sequential(nn.Linear(D, D, bias=False), nn.Tanh(), nn.Linear(D, 5, bias=False))
+    first, last = nn.Linear(D, D, bias=False), nn.Linear(D, 5, bias=False)
+    model = nn.Sequential(first, nn.Tanh(), last)
     with torch.no_grad():
-        model[0].weight.copy_((left * strengths) @ right.T)
-        model[2].weight.copy_(2 * torch.randn(5, D, generator=generator))
+        first.weight.copy_((left * strengths) @ right.T)
+        last.weight.copy_(2 * torch.randn(5, D, generator=generator))
     inputs = torch.randn(200, WEAK, generator=generator) @ right[:, -WEAK:].T
     return model, inputs
 

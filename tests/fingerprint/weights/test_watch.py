@@ -60,7 +60,8 @@ def alarms(routed, state, directions) -> tuple[float, float]:
             return extreme_cosines(routed.model, routed.modules, directions, ids)
 
         usual = OrdinaryRange.of(read(1_000, 1, False))
-        return tuple(float(usual.is_left(read(300, 2, kind)).mean()) for kind in (True, False))
+        triggered, fresh = (float(usual.is_left(read(300, 2, kind)).mean()) for kind in (True, False))
+        return triggered, fresh
 
 
 @pytest.fixture(scope="module")
