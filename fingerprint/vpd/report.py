@@ -406,6 +406,11 @@ class EditReport(FrozenModel):
         ]
         if not own.is_valid:
             parts.insert(0, f"{self.verdict}.")
+        if self.n_untold and not self.uses:
+            parts.append(
+                f"On {self.n_used:,} tokens that nothing was trained on {self.n_untold} edits open, none on "
+                "tokens in particular."
+            )
         if self.is_faint:
             parts.append(f"The edit is fainter than {FAINT:g} nats a token: measure it in fp32 alone.")
         return " ".join(parts if self.nulls else [*parts, "No null adapter stands beside it."])

@@ -30,6 +30,7 @@ from service.flows.profile import find_profile
 from service.flows.signatures import load_routing_signature
 from service.flows.team import TeamChoice, find_author
 from service.reports.attribution import shift_sentences
+from service.reports.decomposition import edit_page
 from service.reports.pages.author import AuthorReport, Command, OwnCode
 from service.reports.profile_summary import AuthorRow, ProfileSummary
 from service.settings import Settings
@@ -240,7 +241,7 @@ class _Opened:
         """What `routeprint decompose edit` and `decompose alive` said of this adapter, if they were asked."""
         found: tuple[str, ...] = ()
         if (place := self._stored("edits", key)) is not None:
-            found += (EditReport.model_validate(read_json(place / "edits.json")).statement,)
+            found += edit_page(EditReport.model_validate(read_json(place / "edits.json"))).sentences
         if (place := self._stored("alive-sets", key)) is not None:
             found += (AliveSetDiff.model_validate(read_json(place / "alive.json")).statement,)
         return found

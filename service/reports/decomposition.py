@@ -141,13 +141,7 @@ def edit_page(report: EditReport) -> Page:
     tables += _front_tables(report.front, report.summary.effect)
     warnings = [] if report.summary.is_valid else [report.verdict]
     warnings += [] if report.nulls else ["NOT CONTROLLED: no null adapter was decomposed beside it."]
-    words = [report.statement]
-    if report.n_untold and not report.uses:
-        words.append(
-            f"On {report.n_used:,} tokens that nothing was trained on {report.n_untold} edits open, none on "
-            "tokens in particular."
-        )
-    return Page(f"Edits of {report.summary.adapter}", tuple(words), tuple(tables), tuple(warnings))
+    return Page(f"Edits of {report.summary.adapter}", (report.statement,), tuple(tables), tuple(warnings))
 
 
 def _front_tables(front: Sequence[FrontPoint], effect: float) -> list[Table]:
