@@ -7,7 +7,7 @@ authors, held against the team in the same way, say how often that happens to th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,19 +51,14 @@ def streams_of(
 
 
 def judge_streams(
-    who: str,
-    part: str,
-    against: str,
-    streams: Sequence[Stream],
-    reference_of: Callable[[Stream], Float[np.ndarray, " r"]],
+    who: str, part: str, against: str, streams: Iterable[tuple[Stream, Float[np.ndarray, " r"]]]
 ) -> SequenceRow | None:
     """One row of streams; None when no stream has a reference of LEAST_REFERENCE commits.
 
     Args:
-        reference_of: the team's scores that a stream is held against.
+        streams: each with the team's scores that it is held against.
     """
-    pairs = [(stream, reference_of(stream)) for stream in streams]
-    kept = [(stream, reference) for stream, reference in pairs if len(reference) >= LEAST_REFERENCE]
+    kept = [(stream, reference) for stream, reference in streams if len(reference) >= LEAST_REFERENCE]
     if not kept:
         return None
     found = [sequential_evidence(reference, stream.scores) for stream, reference in kept]

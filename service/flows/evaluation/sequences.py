@@ -9,7 +9,7 @@ import numpy as np
 from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.evaluation.novelty import FUSED, Texts
 from fingerprint.evaluation.results import SequenceRow
-from fingerprint.evaluation.sequences import Stream, judge_streams, streams_of
+from fingerprint.evaluation.sequences import judge_streams, streams_of
 from fingerprint.signature import TeamSignature
 
 AGAINST = "the others' commits before"
@@ -30,14 +30,10 @@ def find_sequences(who: str, signature: TeamSignature, team: Texts, theirs: Text
     own, other = ({FUSED: scorer.score(t.measures)} | scorer.parts(t.measures) for t in (team, theirs))
     by = np.array([passages[0].author for passages in team.passages])
     written_at = team.written_at
-    for name in own:
-        scores = own[name]
-
-        def before(stream: Stream, scores: np.ndarray = scores) -> np.ndarray:
-            return scores[(written_at < stream.begins) & (by != stream.author)]
-
-        authors = [passages[0].author for passages in theirs.passages]
-        streams = list(streams_of(other[name], authors, theirs.written_at))
-        row = judge_streams(who, name, AGAINST, streams, before)
+    authors = [passages[0].author for passages in theirs.passages]
+    for name, scores in own.items():
+        streams = streams_of(other[name], authors, theirs.written_at)
+        older = ((one, scores[(written_at < one.begins) & (by != one.author)]) for one in streams)
+        row = judge_streams(who, name, AGAINST, older)
         if row is not None:
             yield row

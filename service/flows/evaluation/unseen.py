@@ -144,10 +144,8 @@ def sequences_of(scored: list[Scored]) -> Iterator[SequenceRow]:
     """
     for system in (LAMBDA, NEIGHBOURS):
         for who, is_left_out in ((f"{AGAINST}s", True), (f"{AGAINST}s: those who stayed", False)):
-            pairs = [pair for one in scored for pair in _streams(one, system, is_left_out=is_left_out)]
-            reference = {id(stream): older for stream, older in pairs}
-            streams = [stream for stream, _ in pairs]
-            row = judge_streams(who, system, OTHERS, streams, lambda one, found=reference: found[id(one)])
+            streams = (pair for one in scored for pair in _streams(one, system, is_left_out=is_left_out))
+            row = judge_streams(who, system, OTHERS, streams)
             if row is not None:
                 yield row
 

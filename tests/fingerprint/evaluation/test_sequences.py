@@ -15,8 +15,8 @@ def _streams(shift: float, n: int, seed: int) -> list[Stream]:
 
 def test_those_who_belong_are_found_at_most_at_the_level():
     rng = np.random.default_rng(0)
-    reference = {float(i): rng.normal(0, 1, 150) for i in range(200)}
-    row = judge_streams("own", "fused", "others", _streams(0, 200, 1), lambda one: reference[one.begins])
+    references = [rng.normal(0, 1, 150) for _ in range(200)]
+    row = judge_streams("own", "fused", "others", zip(_streams(0, 200, 1), references, strict=True))
     assert row is not None
     assert (row.n_streams, row.n_authors, row.median_delay) == (200, 3, None)
     assert row.found.low is not None
@@ -26,7 +26,7 @@ def test_those_who_belong_are_found_at_most_at_the_level():
 
 def test_strangers_are_found_soon():
     reference = np.random.default_rng(0).normal(0, 1, 150)
-    row = judge_streams("strangers", "fused", "team", _streams(2.0, 40, 1), lambda _: reference)
+    row = judge_streams("strangers", "fused", "team", [(one, reference) for one in _streams(2.0, 40, 1)])
     assert row is not None
     assert row.found.value == 1
     assert row.median_delay is not None
@@ -34,11 +34,11 @@ def test_strangers_are_found_soon():
 
 
 def test_a_stream_without_enough_to_be_held_against_is_left_out():
-    reference = {0.0: np.zeros(29), 1.0: np.zeros(30), 2.0: np.zeros(29)}
-    row = judge_streams("own", "fused", "others", _streams(9, 3, 0), lambda one: reference[one.begins])
+    references = [np.zeros(29), np.zeros(30), np.zeros(29)]
+    row = judge_streams("own", "fused", "others", zip(_streams(9, 3, 0), references, strict=True))
     assert row is not None
     assert (row.n_streams, row.n_authors) == (1, 1)
-    assert judge_streams("own", "fused", "others", _streams(9, 1, 0), lambda _: np.zeros(3)) is None
+    assert judge_streams("own", "fused", "others", [(_streams(9, 1, 0)[0], np.zeros(3))]) is None
 
 
 def test_streams_are_consecutive_commits_of_one_author_each():
