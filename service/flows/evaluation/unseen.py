@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,17 +20,15 @@ from fingerprint.evaluation.novelty import (
     LEAST_BAGS,
     NEIGHBOURS,
     SIZE,
-    TEAM,
     ngram_novelty,
-    read_log_probs,
 )
 from fingerprint.evaluation.protocol import Sample, cap_newest, cap_spread, only_authors
 from fingerprint.evaluation.results import DetectionRow, Figure, SequenceRow
 from fingerprint.evaluation.sequences import Stream, judge_streams, streams_of
 from fingerprint.evaluation.tables import Detection, number
-from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Corpus
 from service.flows.evaluation.detection import LEAST_TEXTS
+from service.flows.evaluation.log_ratios import read_log_ratios
 from service.flows.evaluation.sequences import AGAINST as OTHERS
 from service.flows.evaluation.setup import Setup
 from service.flows.evaluation.text import fit_ngrams
@@ -69,6 +68,17 @@ def detect_unseen(setup: Setup) -> Unseen:
 
 
 @dataclass(frozen=True)
+class Commits:
+    """Names, authors, times, scored tokens and novelties [c] of commits."""
+
+    names: tuple[str, ...]
+    authors: np.ndarray
+    written_at: np.ndarray
+    sizes: np.ndarray
+    novelty: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class Scored:
     """Test samples and their novelty [n] by system, one author having been left out."""
 
@@ -77,20 +87,19 @@ class Scored:
     novelty: dict[str, np.ndarray]
     sizes: np.ndarray
 
-    @property
-    def authors(self) -> np.ndarray:
-        """Of each sample."""
-        return np.array([sample.author for sample in self.samples])
-
-    def commits(self) -> tuple[dict[str, np.ndarray], np.ndarray, list[str]]:
-        """By commit, weighted by scored tokens: novelties, scored tokens, and the commits."""
+    @cached_property
+    def commits(self) -> Commits:
+        """The same by commit, weighted by scored tokens."""
         groups = [sample.group for sample in self.samples]
-        columns = np.column_stack([*self.novelty.values(), np.ones(len(groups))])
-        pooled, _, names = pool_by_group(columns, np.zeros(len(groups), dtype=int), groups, self.sizes)
+        authors, labels = np.unique([sample.author for sample in self.samples], return_inverse=True)
+        columns = np.column_stack(list(self.novelty.values()))
+        pooled, labels, names = pool_by_group(columns, labels, groups, self.sizes)
         at = {name: i for i, name in enumerate(names)}
         sizes = np.bincount([at[group] for group in groups], weights=self.sizes)
-        found = {name: pooled[:, i] for i, name in enumerate(self.novelty)}
-        return found | {SIZE: -sizes}, sizes, names
+        first = {sample.group: sample.written_at for sample in reversed(self.samples)}
+        written_at = np.array([first[name] for name in names])
+        novelty = {name: pooled[:, i] for i, name in enumerate(self.novelty)} | {SIZE: -sizes}
+        return Commits(tuple(names), authors[labels], written_at, sizes, novelty)
 
 
 def _score(setup: Setup, author: str) -> Scored:
@@ -105,20 +114,22 @@ def rows_of(scored: Scored, place: int, n_draws: int) -> Iterator[DetectionRow]:
     """Rows of one left-out author; named by number, for this is about the method."""
     against = f"{AGAINST} {place}"
     groups = np.array([sample.group for sample in scored.samples])
-    is_theirs = scored.authors == scored.author
-    novelty, sizes = scored.novelty, scored.sizes
-    yield from _judged(against, "hunk", novelty, is_theirs, groups, sizes=sizes, n_draws=n_draws)
-    novelty, sizes, names = scored.commits()
-    author_of = dict(zip(groups.tolist(), scored.authors.tolist(), strict=True))
-    whose = np.array([author_of[name] for name in names])
-    at = whose == scored.author
+    is_theirs = np.array([sample.author == scored.author for sample in scored.samples])
+    yield from _judged(
+        against, "hunk", scored.novelty, is_theirs, groups, sizes=scored.sizes, n_draws=n_draws
+    )
+    commits = scored.commits
+    at = commits.authors == scored.author
     if min(at.sum(), (~at).sum()) >= LEAST_TEXTS:
-        yield from _judged(against, "commit", novelty, at, np.array(names), sizes=sizes, n_draws=n_draws)
-    labels = np.unique(whose, return_inverse=True)[1]
-    bags, owner = bag_commits(np.column_stack(list(novelty.values())), labels, names)
+        names = np.array(commits.names)
+        yield from _judged(
+            against, "commit", commits.novelty, at, names, sizes=commits.sizes, n_draws=n_draws
+        )
+    labels = np.unique(commits.authors, return_inverse=True)[1]
+    bags, owner = bag_commits(np.column_stack(list(commits.novelty.values())), labels, commits.names)
     in_bag = owner == labels[np.flatnonzero(at)[0]]
     if min(in_bag.sum(), (~in_bag).sum()) >= LEAST_BAGS:
-        pooled = {name: bags[:, i] for i, name in enumerate(novelty)}
+        pooled = {name: bags[:, i] for i, name in enumerate(commits.novelty)}
         clusters = np.arange(len(bags))
         yield from _judged(against, "ten commits", pooled, in_bag, clusters, sizes=None, n_draws=n_draws)
 
@@ -152,32 +163,23 @@ def sequences_of(scored: list[Scored]) -> Iterator[SequenceRow]:
 
 def _streams(scored: Scored, system: str, *, is_left_out: bool) -> Iterator[tuple[Stream, np.ndarray]]:
     """Streams of one side, each with the others' scores before it; the left-out author is nobody's other."""
-    novelty, _, names = scored.commits()
-    first = {sample.group: sample for sample in reversed(scored.samples)}
-    authors = np.array([first[name].author for name in names])
-    written_at = np.array([first[name].written_at for name in names])
+    commits = scored.commits
+    authors, written_at, novelty = commits.authors, commits.written_at, commits.novelty[system]
     own = np.flatnonzero((authors == scored.author) == is_left_out)
-    for stream in streams_of(novelty[system][own], authors[own].tolist(), written_at[own]):
+    for stream in streams_of(novelty[own], authors[own].tolist(), written_at[own]):
         others = (authors != scored.author) & (authors != stream.author) & (written_at < stream.begins)
-        yield stream, novelty[system][others]
+        yield stream, novelty[others]
 
 
 def _novelty(setup: Setup, author: str, samples: list[Sample]) -> dict[str, np.ndarray]:
-    bench, routed = setup.bench, setup.bench.routed
-    team = train_team_without(bench, setup.slices, author)
-    states = {BASE: routed.zero_weights(), TEAM: team.state}
+    team = train_team_without(setup.bench, setup.slices, author)
     passages = [passage for sample in samples for passage in sample.passages]
     owner = np.repeat(np.arange(len(samples)), [len(sample.passages) for sample in samples])
-    digest = Corpus(tuple(passages)).digest
-
-    def perplexity() -> Mapping[str, np.ndarray]:
-        found = read_log_probs(passages, routed, states, bench.config.drift)
-        rows = tokenize_passages(routed.base, passages, bench.config.drift.passage_tokens)
-        sizes = np.bincount(
-            [row.passage_index for row in rows], weights=[row.n_scored for row in rows], minlength=len(owner)
-        )
-        found["n_scored"] = sizes
-        return {name: np.bincount(owner, weights=x, minlength=len(samples)) for name, x in found.items()}
+    read = read_log_ratios(setup, "log-probabilities without an author", team, passages)
+    base, log_ratio, n_scored = (
+        np.bincount(owner, weights=values, minlength=len(samples))
+        for values in (read.log_probs[BASE], read.measures.log_ratio, read.measures.n_scored)
+    )
 
     def ngrams() -> Mapping[str, np.ndarray]:
         others = setup.material.narrowed([name for name in setup.material.authors if name != author])
@@ -187,14 +189,13 @@ def _novelty(setup: Setup, author: str, samples: list[Sample]) -> dict[str, np.n
         found = ngram_novelty([sample.text for sample in samples], neighbours, classifier)
         return {name.replace("/", "-"): values for name, values in found.items()}
 
-    facts = {"without": author, "passages": digest}
-    sums = setup.arrays("log-probabilities without an author", perplexity, adapters=(), **facts)
-    n_scored = np.maximum(sums["n_scored"], 1)
+    facts = {"without": author, "passages": Corpus(tuple(passages)).digest}
+    n_scored = np.maximum(n_scored, 1)
     return {
         SIZES: n_scored,
         SIZE: -n_scored,
-        LAMBDA: (sums[BASE] - sums[TEAM]) / n_scored,
-        CONTROL: -sums[BASE] / n_scored,
+        LAMBDA: -log_ratio / n_scored,
+        CONTROL: -base / n_scored,
         **setup.arrays("n-grams without an author", ngrams, adapters=(), **facts),
     }
 

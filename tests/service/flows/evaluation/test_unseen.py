@@ -48,11 +48,12 @@ def test_every_unit_has_its_rows_and_larger_units_tell_more():
 
 def test_a_commit_is_weighed_by_its_tokens():
     scored = _scored(3, 0)
-    novelty, sizes, names = scored.commits()
-    rows = [i for i, sample in enumerate(scored.samples) if sample.group == names[4]]
+    commits = scored.commits
+    rows = [i for i, sample in enumerate(scored.samples) if sample.group == commits.names[4]]
     weights, values = scored.sizes[rows], scored.novelty[LAMBDA][rows]
-    assert np.isclose(novelty[LAMBDA][4], (weights * values).sum() / weights.sum())
-    assert np.isclose(sizes[4], weights.sum())
+    assert np.isclose(commits.novelty[LAMBDA][4], (weights * values).sum() / weights.sum())
+    assert np.isclose(commits.sizes[4], weights.sum())
+    assert (commits.authors[4], commits.written_at[4]) == ("bob", 1)
 
 
 def test_few_commits_are_judged_by_hunk_alone():
