@@ -84,13 +84,16 @@ def detect(setup: Setup) -> Detected:
         own = _read(setup, setup.slices.held_out, OWN)
     least = int(signature.facts["least_tokens"])
     languages = [str(language) for language in signature.facts["languages"]]
-    if own is None or not len(own.texts("commit").scorable(languages, least)):
+    # what a review scores, and smaller commits beside, which evidence can add up
+    smallest = min(least, setup.config.least_commit_tokens)
+    every = None if own is None else own.texts("commit").scorable(languages, smallest)
+    if own is None or every is None or not len(every.scorable(languages, least)):
         setup.notes.append("no later commit is large enough to be scored")
         return Detected()
-    commits = with_counts(own.texts("commit").scorable(languages, least), signature)
+    every = with_counts(every, signature)
+    commits = every.scorable(languages, least)
     rows: list[DetectionRow] = []
     flagged = _flagged(setup, signature, commits.measures)
-    every = with_counts(own.texts("commit").scorable(languages, setup.config.least_commit_tokens), signature)
     sequences = list(find_sequences(OWN, signature, every, every))
     for strangers in _strangers(setup):
         with setup.clock.phase(strangers.name):
@@ -100,10 +103,10 @@ def detect(setup: Setup) -> Detected:
             found = list(_rows(setup, signature, own, theirs, strangers))
         rows += found
         if found:
-            who, texts = f"{strangers.name}'s commits", theirs.texts("commit")
-            large = with_counts(texts.scorable(languages, least), signature).measures
+            who = f"{strangers.name}'s commits"
+            others = with_counts(theirs.texts("commit").scorable(languages, smallest), signature)
+            large = others.scorable(languages, least).measures
             flagged += _flagged_by_part(who, setup, signature, large)
-            others = with_counts(texts.scorable(languages, setup.config.least_commit_tokens), signature)
             if strangers.is_contemporary:
                 others = _same_months(every, others)[1]
             sequences += find_sequences(who, signature, every, others)
