@@ -245,9 +245,14 @@ def _stranger(against: str, foreign: str | None) -> str:
     return against if foreign is None else re.sub(f"^{re.escape(foreign)}(?=$|, )", _FOREIGN, against)
 
 
+def _whose(who: str, foreign: str | None) -> str:
+    """The same for what is said of somebody's commits."""
+    return who.replace(f"{foreign}'s", f"the {_FOREIGN}'s")
+
+
 def _flagged(one: Evaluation) -> Iterator[tuple[str, str]]:
     for row in one.flagged:
-        who = row.who.replace(f"{one.foreign}'s", "the foreign repository's")
+        who = _whose(row.who, one.foreign)
         if row.share is not None:
             interval = f"{row.low:.3f}-{row.high:.3f}"
             yield f"{who}, at {row.level:g}", f"{row.share:.3f} ({interval}), n = {row.n}"
@@ -255,7 +260,7 @@ def _flagged(one: Evaluation) -> Iterator[tuple[str, str]]:
 
 def _sequences(one: Evaluation) -> Iterator[tuple[str, str]]:
     for row in one.sequences:
-        who = row.who.replace(f"{one.foreign}'s", "the foreign repository's")
+        who = _whose(row.who, one.foreign)
         delay = "" if row.median_delay is None else f"; after {row.median_delay:g}"
         streams = f"{row.n_streams} of {row.n_authors}"
         yield f"{who}, {row.part}, against {row.against}", f"{_figure(row.found)}{delay}; {streams}"
