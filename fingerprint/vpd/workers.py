@@ -63,9 +63,7 @@ def any_worker(flag: bool) -> bool:
     """Whether the flag holds in any worker: what stops one must stop all, or the others wait for ever."""
     if n_workers() == 1:
         return flag
-    total = torch.tensor(float(flag), device=_device())
-    distributed.all_reduce(total)
-    return bool(total > 0)
+    return bool(_mean(torch.tensor(float(flag), device=_device())) > 0)
 
 
 def _device() -> torch.device:
