@@ -33,16 +33,17 @@ def evaluate_people(
         ManifestError: a clone is missing. ServiceError: fewer than two people with enough code.
     """
     from service.flows.evaluation.attribution import attribute
-    from service.flows.evaluation.setup import loss_tables, set_up
+    from service.flows.evaluation.setup import loss_tables, open_bench, set_up
 
     name = f"people, {language}"
     report(Stage(f"{name}: read histories", 0, None))
     history = _join(name, _read(manifest, language, folder, settings, config))
     material = choose_material(history, config)
-    setup = set_up(
-        folder / name.replace(", ", "-"), history, None, material, settings=settings, config=config,
-        report=lambda stage: report(replace(stage, name=f"{name}: {stage.name}")),
-    )  # fmt: skip
+    place = folder / name.replace(", ", "-")
+    bench = open_bench(
+        place, settings, config, lambda stage: report(replace(stage, name=f"{name}: {stage.name}"))
+    )
+    setup = set_up(bench, history, None, material, config)
     adapters, losses = loss_tables(setup)
     return as_evaluation(setup, name, adapters=adapters, losses=losses, **vars(attribute(setup)[0]))
 

@@ -11,6 +11,7 @@ stopped.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,14 @@ from typing import TYPE_CHECKING, Any
 from fingerprint.evaluation.config import EvaluationConfig, Part
 from fingerprint.evaluation.protocol import Standing
 from fingerprint.evaluation.results import AuthorRow, Evaluation
-from service.flows.evaluation.text import HistoryChoice, choose_material, read_history_of
-from service.flows.training import Progress, Stage
+from service.flows.evaluation.text import (
+    History,
+    HistoryChoice,
+    Material,
+    choose_material,
+    read_history_of,
+)
+from service.flows.training import Bench, Progress, Stage, beside
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +34,8 @@ if TYPE_CHECKING:
     from service.flows.evaluation.setup import Setup
 
 MOST_AUTHOR_ROWS = 20
+_HERE: tuple[Part, ...] = ("strangers", "masked")
+"""Parts of the first process, as long as all others together: these are made in a second one, if allowed."""
 
 
 def evaluate(
@@ -48,22 +57,41 @@ def evaluate(
         ConnectorError: a repository cannot be read.
         FingerprintError: too little code, or a base that cannot be loaded.
     """
-    from service.flows.evaluation.setup import loss_tables, set_up
+    from service.flows.evaluation.setup import loss_tables, open_bench, set_up
 
     choice = choice or HistoryChoice()
     report(Stage("read history", 0, None))
     history = read_history_of(repository, settings, config, choice)
     other = None if foreign is None else read_history_of(foreign, settings, config, foreign_choice)
     material = choose_material(history, config, choice.authors)
-    setup = set_up(repository, history, other, material, settings=settings, config=config, report=report)
+    bench = open_bench(repository, settings, config, report)
+    setup = set_up(bench, history, other, material, config)
     adapters, losses = loss_tables(setup)
     called = name or history.name
     tables: dict[str, Any] = {"adapters": adapters, "losses": losses}
-    for part, run in _parts(choice, lambda donation: donate(replace(donation, name=called))).items():
-        if part not in config.skip:
-            tables = _joined(tables, run(setup))
-            keep(as_evaluation(setup, called, **tables))
+    parts = _parts(choice, lambda donation: donate(replace(donation, name=called)))
+    here: list[Part] = [part for part in parts if part in _HERE and part not in config.skip]
+    later: list[Part] = [part for part in parts if part not in (*_HERE, *config.skip)]
+    filling = beside(bench, ", ".join(later), _fill, history, other, material, config, choice)
+    for names, meanwhile in ((here, filling if here and later else nullcontext()), (later, nullcontext())):
+        with meanwhile:
+            for part in names:
+                tables = _joined(tables, parts[part](setup))
+                keep(as_evaluation(setup, called, **tables))
     return as_evaluation(setup, called, **tables)
+
+
+def _fill(
+    bench: Bench, history: History, other: History | None, material: Material, config: EvaluationConfig,
+    choice: HistoryChoice,
+) -> None:  # fmt: skip
+    """Make the results of the later parts, in a second process; it asks nobody to judge."""
+    from service.flows.evaluation.setup import set_up
+
+    setup = set_up(bench, history, other, material, config.model_copy(update={"judge": False}))
+    for part, run in _parts(choice, lambda _: None).items():
+        if part not in (*config.skip, *_HERE):
+            run(setup)
 
 
 def _parts(

@@ -99,19 +99,22 @@ class Setup:
         return digests if adapters is None else {name: digests[name] for name in adapters if name in digests}
 
 
+def open_bench(repository: Path, settings: Settings, config: EvaluationConfig, report: Progress) -> Bench:
+    """Load the base, and open the store."""
+    profile = config.profile(settings.base, settings.revision)
+    routed = load_routed(settings, profile.base, profile.revision, profile.adapter.scale)
+    store = ArtifactStore(settings.home)
+    return Bench(routed, store, store.record(repository), profile, report, settings)
+
+
 def set_up(
-    repository: Path, history: History, other: History | None, material: Material, *,
-    settings: Settings, config: EvaluationConfig, report: Progress,
-) -> Setup:  # fmt: skip
-    """Load the base and train what is not stored.
+    bench: Bench, history: History, other: History | None, material: Material, config: EvaluationConfig
+) -> Setup:
+    """Train what is not stored.
 
     Raises:
         InsufficientCodeError: the team has too little code.
     """
-    profile = config.profile(settings.base, settings.revision)
-    routed = load_routed(settings, profile.base, profile.revision, profile.adapter.scale)
-    store = ArtifactStore(settings.home)
-    bench = Bench(routed, store, store.record(repository), profile, report, settings)
     slices = Slices.of(*team_slices(history, material.authors))
     clock, notes = Clock(), list[str]()
     with clock.phase("training"):

@@ -204,6 +204,26 @@ def test_evaluation_end_to_end_and_again(
     check_parts_left_out(repositories, settings, found)
 
 
+def test_a_second_process_makes_the_later_parts(
+    repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path
+) -> None:
+    """With the same result; what it made the first one finds."""
+    skip = ("masked", "refits", "base", "unseen", "halves", "changes")
+    config = SMALL.model_copy(update={"skip": skip, "n_null_sets": 0})
+    found: list[Evaluation] = []
+    stages: list[Stage] = []
+    for n_processes in (1, 2):
+        settings = Settings(home=tmp_path / str(n_processes), base=str(base_directory), processes=n_processes)
+        stages.clear()
+        found.append(evaluate(*repositories, settings, config, stages.append))
+    assert found[0].model_copy(update={"seconds": found[1].seconds}) == found[1]
+    names = [stage.name for stage in stages]
+    waited = names.index("attribution, splits, ablation, in a second process")
+    assert len(stages[waited + 1 :]) > 5
+    assert all(stage.is_stored for stage in stages[waited + 1 :])
+    assert any(not stage.is_stored for stage in stages[:waited])
+
+
 def check_parts_left_out(repositories: tuple[Path, Path], settings: Settings, whole: Evaluation) -> None:
     """Of a run that a whole one has filled the store for."""
     skip = ("strangers", "masked", "refits", "splits", "unseen", "ablation", "halves", "changes")
