@@ -160,6 +160,28 @@ class BaseCurve(_Result):
     rows: tuple[BaseRow, ...]
 
 
+class AgentRepository(_Result):
+    """Agents told from people in one repository by what other repositories teach (``evaluation.agents``).
+
+    Attributes:
+        donors: the repositories that taught. n_by_agent: hunks by declared agent.
+    """
+
+    repository: str
+    donors: tuple[str, ...]
+    n_by_agent: dict[str, int]
+    rows: tuple[DetectionRow, ...]
+
+
+class AgentTransfer(_Result):
+    """Agents told from people across repositories: each, their mean, and paired differences of means."""
+
+    repositories: tuple[AgentRepository, ...]
+    mean: tuple[DetectionRow, ...]
+    contrasts: tuple[ContrastRow, ...]
+    notes: tuple[str, ...]
+
+
 class TransferRow(_Result):
     """One repository by a back-end that never saw it. minus: paired differences to other systems, by name."""
 

@@ -57,8 +57,8 @@ def evaluate_all(
             settings,
             config,
             told,
-            choice=_choice(entry),
-            foreign_choice=None if foreign is None else _choice(foreign),
+            choice=choice_of(entry),
+            foreign_choice=None if foreign is None else choice_of(foreign),
             name=entry.name,
             donate=donate,
             keep=keep,
@@ -69,7 +69,8 @@ def evaluate_all(
         yield evaluate_people(manifest, language, folder, settings, config, report)
 
 
-def _choice(entry: RepositoryEntry) -> HistoryChoice:
+def choice_of(entry: RepositoryEntry) -> HistoryChoice:
+    """What of a manifest's repository is read."""
     return HistoryChoice(entry.revision, entry.cut_seconds, entry.authors, entry.merged, entry.changes)
 
 

@@ -1,7 +1,8 @@
 """Write EVALUATION.md and its figures: ``python -m service.flows.evaluation.page [RESULT.json ...]``.
 
-New results are those of ``routeprint eval MANIFEST --out FOLDER`` and of ``service.flows.evaluation.bases``;
-they join the ones kept beside the page or replace the same repository's. Nobody's name is kept.
+New results are those of ``routeprint eval MANIFEST --out FOLDER`` and of ``service.flows.evaluation.bases``
+and ``.agents``; they join the ones kept beside the page or replace the same repository's. Nobody's name is
+kept.
 """
 
 from __future__ import annotations
@@ -12,9 +13,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from fingerprint.evaluation.agents import AGAINST as AGENTS
 from fingerprint.evaluation.forest import Row, forest_svg
 from fingerprint.evaluation.novelty import DRIFT, LAMBDA, NEIGHBOURS, SIZE
-from fingerprint.evaluation.results import BaseCurve, BaseRow, Evaluation, Figure
+from fingerprint.evaluation.results import (
+    AgentTransfer,
+    BaseCurve,
+    BaseRow,
+    DetectionRow,
+    Evaluation,
+    Figure,
+)
 from service.flows.evaluation.baselines import B1, B6, B8, B9
 from service.flows.evaluation.bases import UNDER_FIRST
 from service.flows.evaluation.combining import ALM, FISHER, LOGISTIC, SCAN, SITES, TEXT_LOGISTIC
@@ -28,15 +37,20 @@ _PERSON = r"human:[\w.@+-]+"
 def keep(paths: Sequence[Path], folder: Path) -> None:
     """Copy results into a folder by the repository's name, people numbered in order of appearance.
 
-    Curves over bases name nobody and go to its folder "bases", runs of known changes alone to "changes".
+    Curves over bases name nobody and go to its folder "bases", agents told across repositories to "agents",
+    runs of known changes alone to "changes".
     """
-    for name in ("bases", "changes"):
+    for name in ("bases", "changes", "agents"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for path in paths:
         text = path.read_text(encoding="utf-8")
         if "rows" in json.loads(text):
             curve = BaseCurve.model_validate_json(text)
             (folder / "bases" / f"{curve.repository}.json").write_text(text, encoding="utf-8")
+            continue
+        if "repositories" in json.loads(text):
+            AgentTransfer.model_validate_json(text)
+            (folder / "agents" / path.name).write_text(text, encoding="utf-8")
             continue
         found = Evaluation.model_validate_json(_nameless(text))
         is_changes = bool(found.changes) and not (found.attribution or found.detection)
@@ -49,6 +63,14 @@ def read_curves(folder: Path) -> list[BaseCurve]:
     return [
         BaseCurve.model_validate_json(path.read_text(encoding="utf-8"))
         for path in sorted((folder / "bases").glob("*.json"))
+    ]
+
+
+def read_agents(folder: Path) -> list[AgentTransfer]:
+    """Every kept result on agents across repositories, by the file's name."""
+    return [
+        AgentTransfer.model_validate_json(path.read_text(encoding="utf-8"))
+        for path in sorted((folder / "agents").glob("*.json"))
     ]
 
 
@@ -86,8 +108,9 @@ def kind_of(system: str) -> str:
 
 
 def render(
-    found: Sequence[Evaluation], curves: Sequence[BaseCurve] = (), changes: Sequence[Evaluation] = ()
-) -> str:
+    found: Sequence[Evaluation], curves: Sequence[BaseCurve] = (), changes: Sequence[Evaluation] = (),
+    agents: Sequence[AgentTransfer] = (),
+) -> str:  # fmt: skip
     """The page: the template and what we read in the figures, with the figures.
 
     Args:
@@ -111,6 +134,7 @@ def render(
         "anchors": _table([one for one in found if one.anchors], _anchors),
         "changes": _changes([*found, *changes]),
         "bases": "\n\n".join(_curve(one) for one in curves),
+        "agents": "\n\n".join(_agents(one) for one in agents),
     }
     return template.format(**parts)
 
@@ -175,6 +199,21 @@ def _base_rows(row: BaseRow) -> Iterator[tuple[str, str]]:
     for one in row.contrasts:
         if one.second in {B6, TEXT_LOGISTIC} or one.second.endswith(UNDER_FIRST):
             yield f"{one.first} minus {one.second}, by {one.unit}", _figure(one.auroc, signed=True)
+
+
+def _agents(one: AgentTransfer) -> str:
+    """One column a repository, the mean first, and what the routes gain."""
+    names = [f"{own.repository} ({sum(own.n_by_agent.values())} hunks)" for own in one.repositories]
+    columns = [dict(_agent_rows(rows)) for rows in (one.mean, *(own.rows for own in one.repositories))]
+    for row in one.contrasts:
+        columns[0][f"{row.first} minus {row.second}, by {row.unit}"] = _figure(row.auroc, signed=True)
+    return _side_by_side([AGENTS, f"mean of {len(names)}", *names], columns)
+
+
+def _agent_rows(rows: Sequence[DetectionRow]) -> Iterator[tuple[str, str]]:
+    for row in rows:
+        matched = "" if row.matched is None else f"; {row.matched.value:.3f}"
+        yield f"{row.system}, by {row.unit}", _figure(row.auroc) + matched
 
 
 _Rows = Callable[[Evaluation], Iterator[tuple[str, str]]]
@@ -324,11 +363,11 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="*", help="NAME.json of routeprint eval --out")
     keep(parser.parse_args().results, FOLDER / "results")
     found, curves = read_results(FOLDER / "results"), read_curves(FOLDER / "results")
-    changes = read_results(FOLDER / "results" / "changes")
+    changes, agents = read_results(FOLDER / "results" / "changes"), read_agents(FOLDER / "results")
     (FOLDER / "figures").mkdir(exist_ok=True)
     for name, svg in (*figures(found), *curve_figures(curves)):
         (FOLDER / "figures" / name).write_text(svg, encoding="utf-8")
-    (FOLDER / "EVALUATION.md").write_text(render(found, curves, changes), encoding="utf-8")
+    (FOLDER / "EVALUATION.md").write_text(render(found, curves, changes, agents), encoding="utf-8")
 
 
 if __name__ == "__main__":

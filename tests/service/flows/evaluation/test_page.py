@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from fingerprint.evaluation.results import (
+    AgentRepository,
+    AgentTransfer,
     AnchorRow,
     AuthorRow,
     BaseCurve,
@@ -24,6 +26,7 @@ from service.flows.evaluation.page import (
     figures,
     keep,
     kind_of,
+    read_agents,
     read_curves,
     read_results,
     render,
@@ -130,6 +133,27 @@ def test_a_curve_over_bases_has_a_column_each(result: Path) -> None:
     assert f"| {perplexity} minus stack of B1-B4 (B6), by hunk | +0.010 (-0.020 to 0.040) |" in page
     ((name, svg),) = curve_figures(curves)
     assert f"(figures/{name})" in page and f"{perplexity}: small" in svg
+
+
+def test_agents_across_repositories_have_a_column_each_beside_their_mean(result: Path) -> None:
+    row = DetectionRow(system="routes", against="declared agents", unit="hunk", n_team=1, n_strangers=1,
+                       auroc=Figure(value=0.6, low=0.5, high=0.7), matched=Figure(value=0.55), tpr_at_1=None,
+                       tpr_at_5=None)  # fmt: skip
+    mean = row.model_copy(update={"matched": None})
+    found = AgentTransfer(
+        repositories=(AgentRepository(repository="one", donors=("two",), rows=(row,),
+                                      n_by_agent={"agent:x": 30, "agent:y": 4}),),
+        mean=(mean,),
+        contrasts=(ContrastRow(first="routes", second="n-grams", unit="hunk", auroc=Figure(value=0.04)),),
+        notes=(),
+    )  # fmt: skip
+    path = result.with_name("agents.json")
+    path.write_text(found.model_dump_json())
+    keep([path], result.parent / "kept")
+    page = render([], agents=read_agents(result.parent / "kept"))
+    assert "| declared agents | mean of 1 | one (34 hunks) |" in page
+    assert "| routes, by hunk | 0.600 (0.500-0.700) | 0.600 (0.500-0.700); 0.550 |" in page
+    assert "| routes minus n-grams, by hunk | +0.040 | - |" in page
 
 
 @pytest.mark.parametrize(
