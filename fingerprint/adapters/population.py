@@ -29,6 +29,7 @@ from fingerprint.adapters.budget import (
     windows_by_author,
 )
 from fingerprint.adapters.plan import wants_bf16
+from fingerprint.adapters.stacked import StackedTask, train_stacked
 from fingerprint.adapters.train import (
     TrainedWeights,
     TrainProgress,
@@ -202,13 +203,72 @@ def train_author(
     trained = train_author_state(
         routed, train, dev, config, author=author, budget=budget, checkpoint=checkpoint, progress=progress
     )
+    return _difference(routed, reference, AuthorCode(author, train, kind), config, budget, trained)
+
+
+@dataclass(frozen=True, eq=False)
+class AuthorCode:
+    """One author's training beside others': the arguments of ``train_author`` that are their own."""
+
+    author: str
+    train: Corpus
+    kind: Kind = "author"
+    checkpoint: Path | None = None
+
+
+def pays_together(routed: RoutedModel) -> bool:
+    """Whether several authors are trained faster at once: an accelerator waits for one author's small steps.
+
+    A CPU core is full with one (``make bench``).
+    """
+    return routed.device.type != "cpu"
+
+
+def train_authors(
+    routed: RoutedModel,
+    reference: Adapter,
+    codes: Mapping[str, AuthorCode],
+    dev: Corpus,
+    config: AdapterConfig,
+    *,
+    budget: int,
+    finished: Callable[[str, Adapter], None],
+    progress: Callable[[TrainProgress], None] | None = None,
+) -> None:
+    """Several authors' D in one pass over the base; each is that of ``train_author`` up to rounding.
+
+    Args:
+        codes: by a name of the caller's. finished: is given each D as its training ends.
+
+    Raises:
+        InsufficientCodeError: an author has fewer scored tokens than ``config.least_author_tokens``.
+    """
+    tasks: dict[str, StackedTask] = {}
+    start = routed.zero_weights()
+    for name, code in codes.items():
+        windows = tokenize_passages(routed.base, code.train.passages, config.max_passage_tokens)
+        check_enough(count_scored(windows), config.least_author_tokens, code.author)
+        own_dev = _author_dev(routed, dev, code.author, config)
+        tasks[name] = StackedTask(windows, own_dev, start, config, budget, code.checkpoint)
+
+    def told(name: str, trained: TrainedWeights) -> None:
+        finished(name, _difference(routed, reference, codes[name], config, budget, trained))
+
+    train_stacked(routed, tasks, progress=progress, finished=told)
+
+
+def _difference(
+    routed: RoutedModel, reference: Adapter, code: AuthorCode, config: AdapterConfig, budget: int,
+    trained: TrainedWeights,
+) -> Adapter:  # fmt: skip
+    """D: a trained state minus the reference."""
     return Adapter.of_author(
         subtract_weights(trained.weights, reference.state),
         reference.state,
         routed,
-        provenance=_provenance(routed, train, config),
-        facts={"author": author, "budget": budget, **trained.facts.to_dict()},
-        kind=kind,
+        provenance=_provenance(routed, code.train, config),
+        facts={"author": code.author, "budget": budget, **trained.facts.to_dict()},
+        kind=code.kind,
     )
 
 

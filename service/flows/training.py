@@ -9,12 +9,12 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus
@@ -368,36 +368,105 @@ def _train_reference(
     return _train_shared(bench, slices.train, slices.dev, digests, "reference", count.budget), count
 
 
+@dataclass(frozen=True)
+class _AuthorTraining:
+    """One author's training and its address.
+
+    Attributes:
+        train: their own code, or what a shuffled author was dealt. null_set: number of the shuffling.
+    """
+
+    author: str
+    train: Corpus
+    null_set: int | None
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """Name of the adapter."""
+        return self.author if self.null_set is None else f"{self.author}/{self.null_set}"
+
+    @property
+    def step(self) -> str:
+        """Name of the step, for people."""
+        return self.name if self.null_set is None else f"null {self.name}"
+
+    @property
+    def kind(self) -> Literal["author", "null"]:
+        """Kind of the adapter."""
+        return "author" if self.null_set is None else "null"
+
+
 def _train_authors(
-    bench: Bench, slices: Slices, population: Population, digests: dict[str, str]
-) -> dict[str, Adapter]:
-    return {
-        author: _train_author(bench, slices, slices.train, population, author, digests=digests)
-        for author in population.count.enrolled
-    }
+    bench: Bench, slices: Slices, population: Population, digests: dict[str, str], *,
+    authors: Sequence[str] | None = None, train: Corpus | None = None, null_set: int | None = None,
+) -> dict[str, Adapter]:  # fmt: skip
+    """Adapters of the enrolled authors, or of these; on an accelerator in one pass over the base.
+
+    Args:
+        train: shuffled code, of null set ``null_set``; by default the team's own.
+    """
+    code = slices.train if train is None else train
+    chosen = population.count.enrolled if authors is None else authors
+    trainings = [_author_training(bench, slices, code, population, author, null_set) for author in chosen]
+    digests |= {one.name: one.digest for one in trainings}
+    _fill_together(bench, slices, population, trainings)
+    return {one.name: _train_author(bench, slices, population, one) for one in trainings}
 
 
-def _train_author(
-    bench: Bench, slices: Slices, train: Corpus, population: Population, author: str, *,
-    digests: dict[str, str], null_set: int | None = None,
-) -> Adapter:  # fmt: skip
+def _author_training(
+    bench: Bench, slices: Slices, train: Corpus, population: Population, author: str, null_set: int | None
+) -> _AuthorTraining:
+    own, reference = train.where_author(author), population.reference
+    assert reference is not None, "authors are trained after their reference"
+    digest = bench.digest(
+        "author", train=own.digest, dev=slices.dev.digest, config=bench.config.adapter.digest,
+        reference=reference.digest, author=author, budget=population.count.budget, null_set=null_set,
+    )  # fmt: skip
+    return _AuthorTraining(author, own, null_set, digest)
+
+
+def _train_author(bench: Bench, slices: Slices, population: Population, one: _AuthorTraining) -> Adapter:
     from fingerprint.adapters.population import train_author
 
-    config, budget = bench.config.adapter, population.count.budget
-    reference, own = population.reference, train.where_author(author)
+    reference = population.reference
     assert reference is not None, "authors are trained after their reference"
-    name = author if null_set is None else f"{author}/{null_set}"
-    digest = bench.digest(
-        "author", train=own.digest, dev=slices.dev.digest, config=config.digest,
-        reference=reference.digest, author=author, budget=budget, null_set=null_set,
-    )  # fmt: skip
-    digests[name] = digest
     return bench.adapter(
-        digest, name if null_set is None else f"null {name}",
+        one.digest, one.step,
         lambda checkpoint, progress: train_author(
-            bench.routed, reference, own, slices.dev, config, author=author, budget=budget,
-            kind="author" if null_set is None else "null", checkpoint=checkpoint, progress=progress,
+            bench.routed, reference, one.train, slices.dev, bench.config.adapter, author=one.author,
+            budget=population.count.budget, kind=one.kind, checkpoint=checkpoint, progress=progress,
         ),
+    )  # fmt: skip
+
+
+def _fill_together(
+    bench: Bench, slices: Slices, population: Population, trainings: Sequence[_AuthorTraining]
+) -> None:
+    """Store what is missing of several authors, where training them at once is faster."""
+    from fingerprint.adapters.population import AuthorCode, pays_together, train_authors
+
+    missing = {one.name: one for one in trainings if bench.store.find("adapter", one.digest) is None}
+    if len(missing) < 2 or not pays_together(bench.routed):
+        return
+    assert population.reference is not None, "authors are trained after their reference"
+
+    def store(name: str, adapter: Adapter) -> None:
+        digest = missing[name].digest
+        bench.store.put("adapter", digest, adapter.save)
+        bench.store.drop_checkpoints(digest)
+
+    def told(state: TrainProgress) -> None:
+        what = f"{len(missing)} adapters of authors at once"
+        bench.report(Stage(what, state.step, state.steps, state.tokens_per_second, state.seconds_left))
+
+    codes = {
+        name: AuthorCode(one.author, one.train, one.kind, bench.store.begin_checkpoint(one.digest))
+        for name, one in missing.items()
+    }
+    train_authors(
+        bench.routed, population.reference, codes, slices.dev, bench.config.adapter,
+        budget=population.count.budget, finished=store, progress=told,
     )  # fmt: skip
 
 
@@ -417,12 +486,7 @@ def _train_null_set(
     shuffled = shuffle_enrolled(slices.train, authors, config.seed + number)
     usable = shuffled_enough(bench.routed, own, shuffled, population.count, config)
     chosen = usable[: bench.config.null_authors]
-    return {
-        f"{author}/{number}": _train_author(
-            bench, slices, shuffled, population, author, digests=digests, null_set=number
-        )
-        for author in chosen
-    }
+    return _train_authors(bench, slices, population, digests, authors=chosen, train=shuffled, null_set=number)
 
 
 def shuffle_enrolled(train: Corpus, authors: Collection[str], seed: int) -> Corpus:
