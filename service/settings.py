@@ -41,7 +41,8 @@ class Settings(BaseSettings):
     """Torch threads of a process; 0 leaves torch's own choice. Two on a loaded machine can be 20x slower."""
     processes: Annotated[int, Field(ge=1)] = 2
     """Processes of a profile on a CPU: with 2, null adapters train beside the authors, and
-    the authors' signatures and a part of the team's are measured beside the rest of the team's."""
+    the authors' signatures and a part of the team's are measured beside the rest of the team's; an
+    evaluation's later parts are made beside its first."""
     null_repo: Path | None = None
     """Repository or directory of other people's code for the team's null; None: Python's standard library."""
     label_url: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from service.flows.evaluation.agents import tell_agents
 from service.flows.evaluation.manifest import read_manifest
 from service.flows.training import Stage
 from service.settings import Settings
-from tests.service.flows.evaluation.test_repository import DAY, START, base_directory, entry, write
+from tests.service.flows.evaluation.test_repository import base_directory, commit_all, entry, write
 
 __all__ = ["base_directory"]
 TRAILER = "\n\nCo-Authored-By: Claude <noreply@anthropic.com>"
@@ -27,21 +27,14 @@ def make_declaring(
 ) -> Path:
     """A bare repository; in its second half every other commit is an agent's, and written by another hand."""
     rng = np.random.default_rng(seed)
-    stream = []
-    for i in range(n_commits):
-        is_agent = declares and i >= n_commits // 2 and i % 2 == 1
-        hand = "Cid" if is_agent else ["Ann", "Bob"][seed % 2]
-        text, who = write(hand, 4, rng).encode(), people[i % len(people)]
-        message = f"Add part {i}{TRAILER if is_agent else ''}\n".encode()
-        name = f"{who} Example <{who.lower()}@example.org> {START + i * DAY} +0000".encode()
-        stream += [
-            b"commit refs/heads/main\nauthor " + name + b"\ncommitter " + name + b"\n",
-            b"data %d\n%s" % (len(message), message),
-            b"M 100644 inline src/part_%d.py\ndata %d\n%s\n" % (i, len(text), text),
-        ]
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "main", place], check=True)
-    subprocess.run(["git", "fast-import", "--quiet"], input=b"".join(stream), check=True, cwd=place)
-    return place
+
+    def commits() -> Iterator[tuple[str, str, str]]:
+        for i in range(n_commits):
+            is_agent = declares and i >= n_commits // 2 and i % 2 == 1
+            hand = "Cid" if is_agent else ["Ann", "Bob"][seed % 2]
+            yield people[i % len(people)], TRAILER if is_agent else "", write(hand, 4, rng)
+
+    return commit_all(place, commits())
 
 
 CONFIG = EvaluationConfig(slices=(0.3, 0.1, 0.1, 0.5), sample_tokens=60, least_hunk_tokens=10, n_draws=20)

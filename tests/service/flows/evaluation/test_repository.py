@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,16 +56,21 @@ def make_repository(
     From commit ``changed_at`` on everybody writes what no model expects.
     """
     rng = np.random.default_rng(seed)
+    by_turn = [hands[i % len(hands)] for i in range(n_commits)]
+    texts = (_noise(rng) if i >= changed_at else write(hand, 3, rng) for i, hand in enumerate(by_turn))
+    return commit_all(place, ((hand, "", text) for hand, text in zip(by_turn, texts, strict=True)))
+
+
+def commit_all(place: Path, commits: Iterable[tuple[str, str, str]]) -> Path:
+    """A bare repository of one new file a commit, one commit a day: who, trailer of the message, text."""
     stream = []
-    for i in range(n_commits):
-        hand = hands[i % len(hands)]
-        text = (_noise(rng) if i >= changed_at else write(hand, 3, rng)).encode()
-        message = f"Add part {i}\n".encode()
-        who = f"{hand} Example <{hand.lower()}@example.org> {START + i * DAY} +0000".encode()
+    for i, (name, trailer, text) in enumerate(commits):
+        body, message = text.encode(), f"Add part {i}{trailer}\n".encode()
+        who = f"{name} Example <{name.lower()}@example.org> {START + i * DAY} +0000".encode()
         stream += [
             b"commit refs/heads/main\nauthor " + who + b"\ncommitter " + who + b"\n",
             b"data %d\n%s" % (len(message), message),
-            b"M 100644 inline src/part_%d.py\ndata %d\n%s\n" % (i, len(text), text),
+            b"M 100644 inline src/part_%d.py\ndata %d\n%s\n" % (i, len(body), body),
         ]
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", place], check=True)
     subprocess.run(["git", "fast-import", "--quiet"], input=b"".join(stream), check=True, cwd=place)
