@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from service.flows.training import Stage
+    from service.flows.bench import Stage
     from service.settings import Settings
 
 

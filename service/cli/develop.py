@@ -20,8 +20,8 @@ from service.cli.dictionary import FormatOption, MachineFormat, PlotOption, Pres
 
 if TYPE_CHECKING:
     from fingerprint.development.sampling import SampleProgress
+    from service.flows.bench import Progress
     from service.flows.development.learning import Learned, LearningPlan
-    from service.flows.training import Progress
 
 develop_app = typer.Typer(
     help="When structure appears in training: checkpoints, learning coefficients, stages, emergence, toys.",
@@ -263,7 +263,7 @@ def tms(
 
 def _sampled(report: Progress, name: str) -> Callable[[SampleProgress], None]:
     """A sampler's progress as a stage."""
-    from service.flows.training import Stage
+    from service.flows.bench import Stage
 
     return lambda state: report(
         Stage(name, state.chain * state.steps + state.step, state.chains * state.steps)
@@ -297,7 +297,7 @@ def sorting(
         train_sorting,
     )
     from service.cli.develop_tables import render_sorting
-    from service.flows.training import Stage
+    from service.flows.bench import Stage
 
     plan = SortingPlan.small(seed) if small else SortingPlan(SortingTask(), seed=seed)
     task = replace(plan.task, mean_gap=gap)

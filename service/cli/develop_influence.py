@@ -14,8 +14,8 @@ from service.cli.dictionary import FormatOption, MachineFormat, PlotOption, Pres
 
 if TYPE_CHECKING:
     from fingerprint.development.influence_config import InfluenceConfig
+    from service.flows.bench import Progress
     from service.flows.development.influence import InfluenceRun
-    from service.flows.training import Progress
 
 
 def influence(

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from fingerprint.development.probe_config import ProbeConfig
     from fingerprint.sae.config import SaeConfig
+    from service.flows.bench import Progress
     from service.flows.development.units import Labelled
     from service.flows.opened import OpenedProfile
-    from service.flows.training import Progress
 
 
 class Label(StrEnum):

@@ -18,9 +18,9 @@ from service.cli.dictionary import FormatOption, MachineFormat, Preset
 if TYPE_CHECKING:
     from fingerprint.development.config import SusceptibilityConfig
     from fingerprint.sae.artifact import Sae
+    from service.flows.bench import Stage
     from service.flows.development.susceptibility import Susceptibility
     from service.flows.opened import OpenedProfile
-    from service.flows.training import Stage
 
 Checkpoints = Annotated[
     Path | None,

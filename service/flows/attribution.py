@@ -10,11 +10,11 @@ from fingerprint.attribution.config import AttributionConfig
 from fingerprint.attribution.prompts import DEFAULT_PROMPTS, Prompt
 from fingerprint.attribution.report import AttributionBundle, Transplant
 from service.artifacts import read_json, write_json
+from service.flows.bench import Stage
 from service.flows.decomposition import has_dictionary, load_dictionary
 from service.flows.kept_pages import keep_graph
 from service.flows.opened import OpenedProfile
 from service.flows.passages import spread_passages
-from service.flows.training import Stage
 
 if TYPE_CHECKING:
     from fingerprint.attribution.graph import Subjects

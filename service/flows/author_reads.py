@@ -22,13 +22,13 @@ from fingerprint.readings.report import AuthorReads
 from fingerprint.storage import write_json
 from service import ServiceError
 from service.artifacts import read_json
+from service.flows.bench import Stage
 from service.flows.decomposition import find_alive, find_edits, load_edits
 from service.flows.decomposition import load_dictionary as load_components
 from service.flows.dictionary import load_dictionary as load_latents
 from service.flows.opened import OpenedProfile
 from service.flows.rate_shift import find_shift
 from service.flows.signatures import load_routing_signature, save_signature
-from service.flows.training import Stage
 
 if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter

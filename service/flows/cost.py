@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fingerprint.config import ProfileConfig
+from service.flows.bench import Progress
 from service.flows.plan import prepare
 from service.flows.team import TeamChoice
-from service.flows.training import Progress
 from service.settings import Settings
 
 _MEASURE_SHARE = 0.9

@@ -16,9 +16,9 @@ from fingerprint.vpd.config import AliveSetConfig, VpdConfig
 from fingerprint.vpd.report import AliveSetDiff, DictionarySummary, EditReport, SpanReport
 from service import ServiceError
 from service.artifacts import read_json, write_json
+from service.flows.bench import Bench, Stage
 from service.flows.edit_uses import read_uses
 from service.flows.opened import TEAM, OpenedProfile
-from service.flows.training import Bench, Stage
 
 if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter

@@ -15,10 +15,10 @@ from fingerprint.provenance import CODE_VERSION, digest_of
 from fingerprint.storage import write_json
 from service import ServiceError
 from service.artifacts import read_json
+from service.flows.bench import Stage
 from service.flows.foreign import read_foreign
 from service.flows.opened import OpenedProfile
 from service.flows.passages import spread_passages
-from service.flows.training import Stage
 
 if TYPE_CHECKING:
     from fingerprint.sae.artifact import Sae

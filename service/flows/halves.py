@@ -21,10 +21,11 @@ from fingerprint.storage import write_json
 from service import ServiceError
 from service.artifacts import read_json
 from service.flows.author_reads import Tools, read_parts
+from service.flows.bench import Bench
 from service.flows.evaluation.halves import deal
 from service.flows.opened import TEAM, OpenedProfile
 from service.flows.passages import spread_passages
-from service.flows.training import Bench, Trained, refit_authors
+from service.flows.training import Trained, refit_authors
 
 if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter

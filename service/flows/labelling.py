@@ -31,11 +31,11 @@ from fingerprint.labels.store import Labels
 from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import CODE_VERSION, digest_of
 from service import ServiceError
+from service.flows.bench import Stage
 from service.flows.browsable import BASE, Browsable, Changes, Part
 from service.flows.kept_pages import keep_components
 from service.flows.opened import OpenedProfile
 from service.flows.passages import spread_passages
-from service.flows.training import Stage
 from service.reports.pages.components import Browsed, Card, card_data
 from service.settings import Settings
 

@@ -12,11 +12,12 @@ from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus, Passage
 from service import ServiceError
 from service.artifacts import ArtifactStore, read_json, reading_of
+from service.flows.bench import Bench, Progress
 from service.flows.passages import spread_passages
 from service.flows.plan import Plan, prepare
 from service.flows.profile import NotProfiledError, find_profile
 from service.flows.team import TeamChoice, find_author
-from service.flows.training import Bench, Progress, shuffle_enrolled
+from service.flows.training import shuffle_enrolled
 from service.settings import Settings
 
 if TYPE_CHECKING:

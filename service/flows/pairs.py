@@ -16,8 +16,8 @@ from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import CODE_VERSION, digest_of
 from fingerprint.storage import write_json
 from service.artifacts import read_json
+from service.flows.bench import Stage
 from service.flows.opened import OpenedProfile
-from service.flows.training import Stage
 
 if TYPE_CHECKING:
     from fingerprint.evaluation.pairs import MatchedPairs

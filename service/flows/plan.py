@@ -9,10 +9,10 @@ from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus, Passage
 from service import ServiceError
 from service.artifacts import ArtifactStore
+from service.flows.bench import Bench, Progress, Slices, Stage
 from service.flows.foreign import ForeignCode, read_foreign
 from service.flows.ingest import Ingested, load_ingested
 from service.flows.team import Enrolled, TeamChoice, enrol
-from service.flows.training import Bench, Progress, Slices, Stage
 from service.settings import Settings
 
 _CHARACTERS_PER_TOKEN = 3.0

@@ -18,10 +18,11 @@ from fingerprint.provenance import digest_of
 from fingerprint.storage import write_json
 from service import ServiceError
 from service.artifacts import ArtifactStore, read_json
+from service.flows.bench import Bench, ForeignSlices, Progress
 from service.flows.plan import Plan, prepare
 from service.flows.signatures import load_team_signature, save_signature
 from service.flows.team import TeamChoice
-from service.flows.training import Bench, ForeignSlices, Progress, Trained, beside, train_all
+from service.flows.training import Trained, beside, train_all
 from service.reports.profile_summary import ProfileSummary
 from service.settings import Settings
 

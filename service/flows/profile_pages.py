@@ -15,10 +15,10 @@ from service import ServiceError
 from service.artifacts import ArtifactStore, RepositoryRecord, read_json
 from service.flows import kept_pages
 from service.flows.author_page import author_report
+from service.flows.bench import Progress, Stage
 from service.flows.ingest import load_ingested
 from service.flows.profile import find_profile
 from service.flows.team_page import team_report
-from service.flows.training import Progress, Stage
 from service.reports.pages.team import TeamReport
 from service.settings import Settings
 

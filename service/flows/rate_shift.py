@@ -18,10 +18,10 @@ from fingerprint.sae.config import RateShiftConfig
 from fingerprint.sae.report import RateShift
 from fingerprint.storage import write_json
 from service.artifacts import read_json
+from service.flows.bench import Stage
 from service.flows.dictionary import Dictionary
 from service.flows.opened import TEAM, OpenedProfile
 from service.flows.passages import spread_passages
-from service.flows.training import Stage
 
 if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter

@@ -12,9 +12,10 @@ import numpy as np
 from fingerprint.passage import Corpus, Passage
 from fingerprint.storage import write_json
 from service.artifacts import read_arrays, read_json, write_arrays
+from service.flows.bench import Bench, ForeignSlices, Slices
 from service.flows.passages import spread_passages
 from service.flows.signatures import save_signature
-from service.flows.training import Bench, ForeignSlices, Slices, Trained, train_all
+from service.flows.training import Trained, train_all
 
 if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter

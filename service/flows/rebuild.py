@@ -21,13 +21,13 @@ from fingerprint.vpd.report import AliveSetDiff
 from service import ServiceError
 from service.artifacts import ArtifactStore, RepositoryRecord, read_json, reading_of
 from service.flows import decomposition, dictionary, kept_pages
+from service.flows.bench import Progress
 from service.flows.browsable import BASE, Browsable, components_of, latents_of
 from service.flows.labelling import label_state
 from service.flows.opened import OpenedProfile, open_profile
 from service.flows.profile import find_profile, profile
 from service.flows.rate_shift import measure_shifts
 from service.flows.team import TeamChoice
-from service.flows.training import Progress
 from service.settings import Settings
 
 

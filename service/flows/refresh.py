@@ -11,10 +11,10 @@ from fingerprint.provenance import digest_of
 from fingerprint.storage import write_json
 from service import ServiceError
 from service.artifacts import ArtifactStore
+from service.flows.bench import Progress
 from service.flows.opened import OpenedProfile, open_profile_version
 from service.flows.profile import find_profile
 from service.flows.signatures import load_team_signature, save_signature
-from service.flows.training import Progress
 from service.settings import Settings
 
 if TYPE_CHECKING:

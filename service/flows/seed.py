@@ -14,10 +14,10 @@ from fingerprint import FingerprintError
 from fingerprint.attribution.prompts import DEFAULT_PROMPTS, PARAPHRASES, Prompt
 from fingerprint.attribution.seed_report import SeedReport
 from fingerprint.config import ProfileConfig
+from service.flows.bench import Progress
 from service.flows.ingest import ingest
 from service.flows.opened import TEAM, OpenedProfile, open_profile
 from service.flows.profile import profile
-from service.flows.training import Progress
 from service.settings import Settings
 
 if TYPE_CHECKING:

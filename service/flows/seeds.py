@@ -16,8 +16,8 @@ import numpy as np
 from fingerprint.report import SeedStability
 from fingerprint.storage import write_json
 from service.artifacts import read_json
+from service.flows.bench import Stage
 from service.flows.opened import OpenedProfile
-from service.flows.training import Stage
 
 if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter

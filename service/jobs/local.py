@@ -17,6 +17,7 @@ from service.artifacts import ArtifactStore
 from service.db.queries.jobs import JobProgress
 from service.enqueue import Enqueuer
 from service.flows.base import base_identity
+from service.flows.bench import Stage
 from service.flows.forgetting import drop_forgotten
 from service.flows.history_rows import HistoryRead
 from service.flows.ingest import ingest
@@ -27,7 +28,6 @@ from service.flows.profile import NotProfiledError, make_profile
 from service.flows.profile_pages import keep_profile_pages, keep_team_page
 from service.flows.refresh import roll_profile
 from service.flows.team import TeamChoice
-from service.flows.training import Stage
 from service.jobs.work import (
     Chore,
     Learned,

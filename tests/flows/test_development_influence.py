@@ -20,11 +20,11 @@ from fingerprint.development.pairs.task import load_bank
 from fingerprint.development.plots import plot_influence
 from fingerprint.lm.load import load_base
 from service.cli.develop_influence_tables import render_influence
+from service.flows.bench import Stage
 from service.flows.development.influence import KIND, author_influence, base_influence
 from service.flows.development.pairs import StoredPairs, remembered, store_pairs
 from service.flows.development.record import record_nulls
 from service.flows.opened import OpenedProfile
-from service.flows.training import Stage
 from tests.fingerprint.development.test_samples import few_pairs
 from tests.flows.conftest import Command
 

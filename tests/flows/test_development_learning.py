@@ -17,10 +17,10 @@ from fingerprint.development.checkpoints import folder_series
 from fingerprint.development.config import SamplerConfig
 from fingerprint.development.plots import plot_learning_coefficients
 from service.cli.develop_tables import render_learning
+from service.flows.bench import Stage
 from service.flows.development.learning import Learned, LearningPlan, measure_adapter, measure_base
 from service.flows.development.record import Recording, record_author, record_nulls
 from service.flows.opened import OpenedProfile
-from service.flows.training import Stage
 from service.settings import Settings
 from tests.flows.conftest import Command
 

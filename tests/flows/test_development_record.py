@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from fingerprint.lm.fit import kept_steps
+from service.flows.bench import Stage
 from service.flows.development.record import (
     NotRecordedError,
     Recording,
@@ -20,7 +21,6 @@ from service.flows.development.record import (
     record_nulls,
 )
 from service.flows.opened import OpenedProfile
-from service.flows.training import Stage
 from tests.flows.conftest import Command
 
 ANN = "human:ann-other"

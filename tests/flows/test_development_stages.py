@@ -15,6 +15,7 @@ from fingerprint.development.stages_report import StagesReport
 from fingerprint.development.timeline_report import TimelineReport
 from fingerprint.sae.config import SaeConfig
 from service import ServiceError
+from service.flows.bench import Stage
 from service.flows.development.emergence import measure_emergence
 from service.flows.development.evasion import (
     BOTH,
@@ -30,7 +31,6 @@ from service.flows.development.record import record_author, record_nulls
 from service.flows.development.stages import report_author_stages, report_checkpoint_stages
 from service.flows.development.units import author_label, correctness_label
 from service.flows.opened import OpenedProfile, open_profile
-from service.flows.training import Stage
 from service.settings import Settings
 from tests.flows.conftest import Command
 

@@ -11,6 +11,7 @@ import pytest
 
 from fingerprint.sae.config import RateShiftConfig
 from service.flows.author_page import author_report
+from service.flows.bench import Stage
 from service.flows.browsable import latents_of
 from service.flows.dictionary import (
     Dictionary,
@@ -23,7 +24,6 @@ from service.flows.kept_pages import find_components
 from service.flows.labelling import label_state
 from service.flows.opened import OpenedProfile
 from service.flows.rate_shift import measure_shifts
-from service.flows.training import Stage
 from service.settings import Settings
 from tests.fingerprint.sae.planted import TINY
 from tests.flows.conftest import Command

@@ -21,6 +21,7 @@ from fingerprint.vpd.verdict import Verdict
 from service.cli.main import main
 from service.flows.attribution import attribute
 from service.flows.author_page import author_report
+from service.flows.bench import Stage
 from service.flows.browsable import components_of
 from service.flows.decomposition import (
     NoDictionaryError,
@@ -33,7 +34,6 @@ from service.flows.development.stages import read_sparsity
 from service.flows.kept_pages import find_components, find_graph
 from service.flows.labelling import browsed, label_state
 from service.flows.opened import OpenedProfile, open_profile
-from service.flows.training import Stage
 from service.reports.attribution import shift_sentences
 from service.reports.decomposition import edit_page
 from service.settings import Settings

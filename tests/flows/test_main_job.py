@@ -15,9 +15,9 @@ import pytest
 from fingerprint.config import ProfileConfig
 from fingerprint.report import DriftReport, Verdict
 from service.artifacts import ArtifactStore
+from service.flows.bench import Stage
 from service.flows.ingest import ingest, load_ingested
 from service.flows.profile import load_summary, profile
-from service.flows.training import Stage
 from service.reports.profile_summary import ProfileSummary
 from service.settings import Settings
 from tests.flows.conftest import Command, runner

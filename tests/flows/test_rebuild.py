@@ -9,6 +9,7 @@ import pytest
 
 from fingerprint.sae.config import RateShiftConfig
 from fingerprint.vpd.config import AliveSetConfig, VpdConfig
+from service.flows.bench import Stage
 from service.flows.browsable import components_of, latents_of
 from service.flows.decomposition import NoDictionaryError as NoComponentsError
 from service.flows.decomposition import compare_alive, find_alive
@@ -21,7 +22,6 @@ from service.flows.opened import OpenedProfile, open_profile
 from service.flows.profile import profile
 from service.flows.rate_shift import find_shift, measure_shifts
 from service.flows.rebuild import rebuild
-from service.flows.training import Stage
 from service.settings import Settings
 from tests.conftest import TINY_TEXT, make_tiny_base
 from tests.fingerprint.sae.planted import TINY

@@ -19,10 +19,10 @@ from fingerprint.passage import Corpus, Passage
 from fingerprint.provenance import digest_of
 from fingerprint.storage import write_json
 from service.artifacts import read_arrays, write_arrays
+from service.flows.bench import Stage
 from service.flows.development.record import Recording
 from service.flows.development.units import Labelled
 from service.flows.opened import OpenedProfile
-from service.flows.training import Stage
 
 if TYPE_CHECKING:
     from fingerprint.development.checkpoints import Checkpoint, CheckpointSeries

@@ -19,12 +19,12 @@ from fingerprint.provenance import digest_of
 from fingerprint.storage import write_json
 from service import ServiceError
 from service.artifacts import read_json
+from service.flows.bench import Stage
 from service.flows.development.units import LEAST_GROUPS
 from service.flows.opened import TEAM, OpenedProfile
 from service.flows.passages import spread_passages
 from service.flows.signatures import load_team_signature
 from service.flows.team import agents_code
-from service.flows.training import Stage
 
 if TYPE_CHECKING:
     from fingerprint.development.evasion import Form

@@ -16,11 +16,11 @@ import numpy as np
 from fingerprint.provenance import CODE_VERSION, digest_of
 from service import ServiceError
 from service.artifacts import ArtifactStore, RepositoryRecord
+from service.flows.bench import Progress, Stage
 from service.flows.development.pairs import StoredPairs
 from service.flows.development.record import NotRecordedError, Recording, load_recording, record_author
 from service.flows.foreign import read_foreign
 from service.flows.opened import OpenedProfile
-from service.flows.training import Progress, Stage
 
 if TYPE_CHECKING:
     from fingerprint.development.checkpoints import CheckpointSeries

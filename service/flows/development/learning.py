@@ -13,10 +13,10 @@ from fingerprint.provenance import CODE_VERSION, digest_of
 from fingerprint.storage import write_json
 from service import ServiceError
 from service.artifacts import ArtifactStore, read_json
+from service.flows.bench import Progress, Stage
 from service.flows.development.record import Recording
 from service.flows.foreign import read_foreign
 from service.flows.opened import OpenedProfile
-from service.flows.training import Progress, Stage
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from fingerprint.development.pairs.store import PairSet
 from fingerprint.development.pairs.task import Task, load_bank, load_humaneval, load_mbpp
 from fingerprint.provenance import digest_of
 from service.artifacts import ArtifactStore
-from service.flows.training import Progress, Stage
+from service.flows.bench import Progress, Stage
 
 KIND = "pairs"
 

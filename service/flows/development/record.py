@@ -15,9 +15,9 @@ from fingerprint.passage import Corpus
 from fingerprint.storage import write_json
 from service import ServiceError
 from service.artifacts import read_json
+from service.flows.bench import Stage
 from service.flows.opened import OpenedProfile, label_of
 from service.flows.profile import NotProfiledError
-from service.flows.training import Stage
 
 if TYPE_CHECKING:
     from fingerprint.adapters.train import Development, TrainedWeights, TrainProgress

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from fingerprint.passage import Passage
 from service import ServiceError
+from service.flows.bench import Progress
 from service.flows.development.record import author_of, load_recording
 from service.flows.development.susceptibility import routed_bases
 from service.flows.opened import OpenedProfile
-from service.flows.training import Progress
 
 if TYPE_CHECKING:
     from fingerprint.development.checkpoints import CheckpointSeries

@@ -15,9 +15,9 @@ from fingerprint.storage import write_json
 from fingerprint.vpd.report import AliveSetChange, AliveSetDiff, MatrixChange
 from service import ServiceError
 from service.artifacts import read_json
+from service.flows.bench import Stage as Told
 from service.flows.development.units import author_units, label_of
 from service.flows.opened import OpenedProfile
-from service.flows.training import Stage as Told
 
 if TYPE_CHECKING:
     from fingerprint.adapters.adapter import Adapter

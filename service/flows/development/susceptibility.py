@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from fingerprint.provenance import CODE_VERSION, digest_of
 from service import ServiceError
 from service.artifacts import ArtifactStore, read_json, write_json
+from service.flows.bench import Progress, Stage
 from service.flows.development.record import Recording
 from service.flows.development.shifts import ShiftTexts
 from service.flows.opened import OpenedProfile
-from service.flows.training import Progress, Stage
 
 if TYPE_CHECKING:
     from fingerprint.development.checkpoints import Checkpoint, CheckpointSeries

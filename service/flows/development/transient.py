@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from fingerprint.development.transient_report import ProbedRun, TransientReport
 from fingerprint.provenance import CODE_VERSION, digest_of
 from service.artifacts import ArtifactStore
+from service.flows.bench import Progress, Stage
 from service.flows.development.record import Recording, load_recording
 from service.flows.opened import OpenedProfile
 from service.flows.passages import spread_passages
-from service.flows.training import Progress, Stage
 
 if TYPE_CHECKING:
     from fingerprint.development.config import SamplerConfig

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from fingerprint.development.token_kinds import TOKEN_KINDS
 from fingerprint.development.view import DevelopmentView
+from service.flows.bench import Progress, Stage
 from service.flows.development.susceptibility import Susceptibility
-from service.flows.training import Progress, Stage
 
 if TYPE_CHECKING:
     import numpy as np

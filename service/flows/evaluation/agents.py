@@ -33,13 +33,13 @@ from fingerprint.evaluation.results import AgentRepository, AgentTransfer
 from fingerprint.passage import Corpus
 from service import ServiceError
 from service.artifacts import read_arrays, write_arrays
+from service.flows.bench import Bench, Progress, Stage
 from service.flows.evaluation.all import choice_of
 from service.flows.evaluation.detection import LEAST_TEXTS
 from service.flows.evaluation.fisher import SPREAD_SAMPLES
 from service.flows.evaluation.manifest import Manifest, RepositoryEntry, find_clone, read_manifest
 from service.flows.evaluation.setup import open_bench
 from service.flows.evaluation.text import read_history_of
-from service.flows.training import Bench, Progress, Stage
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import Evaluation
+from service.flows.bench import Progress, Stage
 from service.flows.evaluation.manifest import Manifest, RepositoryEntry, find_clone
 from service.flows.evaluation.people import evaluate_people
 from service.flows.evaluation.repository import evaluate
 from service.flows.evaluation.text import HistoryChoice
-from service.flows.training import Progress, Stage
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from rich.console import Console
 from fingerprint.evaluation.config import EvaluationConfig, Part
 from fingerprint.evaluation.results import BaseCurve, BaseRow, ContrastRow, Evaluation
 from service import ServiceError
+from service.flows.bench import Stage
 from service.flows.evaluation.all import evaluate_all
 from service.flows.evaluation.manifest import Manifest, read_manifest
-from service.flows.training import Stage
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -24,9 +24,10 @@ from fingerprint.evaluation.protocol import Sample, cap_newest, cap_spread, samp
 from fingerprint.evaluation.replication import half_similarity, icc1, identify_halves
 from fingerprint.evaluation.results import ReplicationRow
 from fingerprint.passage import Corpus, Passage
+from service.flows.bench import Bench
 from service.flows.evaluation.baselines import tokenize
 from service.flows.evaluation.setup import Setup
-from service.flows.training import Bench, Trained, refit_authors
+from service.flows.training import Trained, refit_authors
 
 WEIGHTS = "adapter weights"
 ROUTES = "routes, by site on common texts"

@@ -13,10 +13,10 @@ from pathlib import Path
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import Evaluation
 from fingerprint.passage import Corpus, Passage
+from service.flows.bench import Progress, Stage
 from service.flows.evaluation.manifest import Manifest, RepositoryEntry, find_clone
 from service.flows.evaluation.repository import as_evaluation
 from service.flows.evaluation.text import History, HistoryChoice, choose_material, read_history_of
-from service.flows.training import Progress, Stage
 from service.settings import Settings
 
 _SHARES = (0.7, 0.1, 0.2)

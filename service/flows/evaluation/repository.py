@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fingerprint.evaluation.config import EvaluationConfig, Part
 from fingerprint.evaluation.protocol import Standing
 from fingerprint.evaluation.results import AuthorRow, Evaluation
+from service.flows.bench import Bench, Progress, Stage
 from service.flows.evaluation.text import (
     History,
     HistoryChoice,
@@ -26,7 +27,7 @@ from service.flows.evaluation.text import (
     choose_material,
     read_history_of,
 )
-from service.flows.training import Bench, Progress, Stage, beside
+from service.flows.training import beside
 from service.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from fingerprint.evaluation.results import AdapterRow, LossMatrix
 from fingerprint.provenance import digest_of
 from service.artifacts import ArtifactStore, read_arrays, write_arrays
 from service.flows.base import load_routed
+from service.flows.bench import Bench, ForeignSlices, Progress, Slices
 from service.flows.evaluation.text import History, Material, anonymous, team_slices
 from service.flows.readings import Losses, measure_losses
-from service.flows.training import Bench, ForeignSlices, Progress, Slices, Trained, train_all
+from service.flows.training import Trained, train_all
 from service.settings import Settings
 
 if TYPE_CHECKING:

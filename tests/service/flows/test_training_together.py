@@ -13,7 +13,8 @@ from fingerprint.lm.pair import RoutedModel
 from fingerprint.lm.routes import random_routes
 from fingerprint.passage import Corpus
 from service.artifacts import ArtifactStore
-from service.flows.training import Bench, ForeignSlices, Slices, Stage, Trained, train_all
+from service.flows.bench import Bench, ForeignSlices, Slices, Stage
+from service.flows.training import Trained, train_all
 from tests.fingerprint.adapters.test_population import CONFIG, commits
 
 

@@ -11,10 +11,10 @@ import pytest
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import AgentTransfer
 from service import ServiceError
+from service.flows.bench import Stage
 from service.flows.evaluation import agents
 from service.flows.evaluation.agents import tell_agents
 from service.flows.evaluation.manifest import read_manifest
-from service.flows.training import Stage
 from service.settings import Settings
 from tests.service.flows.evaluation.test_repository import base_directory, commit_all, entry, write
 
