@@ -21,7 +21,7 @@ from fingerprint.evaluation.layout import fit_layout
 from fingerprint.evaluation.metrics import auroc, cluster_bootstrap, pool_by_group
 from fingerprint.evaluation.results import ContrastRow, DetectionRow
 from fingerprint.evaluation.significance import paired_difference
-from fingerprint.evaluation.tables import Detection, figure, number
+from fingerprint.evaluation.tables import figure, judge_sides, number
 
 ROUTES = "routes at the base, Fisher kernel"
 HIDDEN = "hidden states of the base (B8)"
@@ -29,7 +29,6 @@ NGRAMS = "n-grams (B1)"
 LAYOUT = "layout rates (B2)"
 PERPLEXITY = "perplexity of the base (control)"
 SIZE = "fewer tokens (control)"
-SYSTEMS = (ROUTES, HIDDEN, NGRAMS, LAYOUT, PERPLEXITY, SIZE)
 AGAINST = "declared agents"
 STRENGTH = 0.3
 """C of the logistic regressions. From .03 to 1 a trial's mean AUROC lay between .585 and .592: not chosen."""
@@ -162,12 +161,9 @@ class Judged:
 
     def rows(self, unit: str, n_draws: int) -> Iterator[DetectionRow]:
         """A row a system."""
-        order = np.concatenate([np.flatnonzero(~self.is_agent), np.flatnonzero(self.is_agent)])
-        n_people = int((~self.is_agent).sum())
-        named = tuple(self.commits[i] for i in order)
-        judge = Detection(AGAINST, unit, named[:n_people], named[n_people:], n_draws, sizes=self.sizes[order])
-        for name, values in self.scores.items():
-            yield judge.judge(name, values[order[:n_people]], values[order[n_people:]])
+        yield from judge_sides(
+            AGAINST, unit, self.scores, self.is_agent, self.commits, sizes=self.sizes, n_draws=n_draws
+        )
 
 
 class MeanOver:

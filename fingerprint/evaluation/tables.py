@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,6 +150,24 @@ class Detection:
             clusters,
             n_draws=self.n_draws,
         )
+
+
+def judge_sides(
+    against: str, unit: str, novelty: Mapping[str, np.ndarray], is_stranger: Bool[np.ndarray, " k"],
+    clusters: Sequence[str], *, sizes: Float[np.ndarray, " k"] | None, n_draws: int,
+) -> Iterator[DetectionRow]:  # fmt: skip
+    """A row a system, of texts in any order.
+
+    Args:
+        novelty: [k] by system. is_stranger: whose text each is. clusters, sizes: as in ``Detection``.
+    """
+    order = np.concatenate([np.flatnonzero(~is_stranger), np.flatnonzero(is_stranger)])
+    n_team = int((~is_stranger).sum())
+    named = tuple(str(clusters[i]) for i in order)
+    ordered = None if sizes is None else sizes[order]
+    judge = Detection(against, unit, named[:n_team], named[n_team:], n_draws, sizes=ordered)
+    for name, values in novelty.items():
+        yield judge.judge(name, values[order[:n_team]], values[order[n_team:]])
 
 
 def figure(interval: Interval) -> Figure:

@@ -25,7 +25,7 @@ from fingerprint.evaluation.novelty import (
 from fingerprint.evaluation.protocol import Sample, cap_newest, cap_spread, only_authors
 from fingerprint.evaluation.results import DetectionRow, Figure, SequenceRow
 from fingerprint.evaluation.sequences import Stream, judge_streams, streams_of
-from fingerprint.evaluation.tables import Detection, number
+from fingerprint.evaluation.tables import judge_sides, number
 from fingerprint.passage import Corpus
 from service.flows.evaluation.detection import LEAST_TEXTS
 from service.flows.evaluation.log_ratios import read_log_ratios
@@ -113,39 +113,24 @@ def _score(setup: Setup, author: str) -> Scored:
 def rows_of(scored: Scored, place: int, n_draws: int) -> Iterator[DetectionRow]:
     """Rows of one left-out author; named by number, for this is about the method."""
     against = f"{AGAINST} {place}"
-    groups = np.array([sample.group for sample in scored.samples])
+    groups = [sample.group for sample in scored.samples]
     is_theirs = np.array([sample.author == scored.author for sample in scored.samples])
-    yield from _judged(
+    yield from judge_sides(
         against, "hunk", scored.novelty, is_theirs, groups, sizes=scored.sizes, n_draws=n_draws
     )
     commits = scored.commits
     at = commits.authors == scored.author
     if min(at.sum(), (~at).sum()) >= LEAST_TEXTS:
-        names = np.array(commits.names)
-        yield from _judged(
-            against, "commit", commits.novelty, at, names, sizes=commits.sizes, n_draws=n_draws
+        yield from judge_sides(
+            against, "commit", commits.novelty, at, commits.names, sizes=commits.sizes, n_draws=n_draws
         )
     labels = np.unique(commits.authors, return_inverse=True)[1]
     bags, owner = bag_commits(np.column_stack(list(commits.novelty.values())), labels, commits.names)
     in_bag = owner == labels[np.flatnonzero(at)[0]]
     if min(in_bag.sum(), (~in_bag).sum()) >= LEAST_BAGS:
         pooled = {name: bags[:, i] for i, name in enumerate(commits.novelty)}
-        clusters = np.arange(len(bags))
-        yield from _judged(against, "ten commits", pooled, in_bag, clusters, sizes=None, n_draws=n_draws)
-
-
-def _judged(
-    against: str, unit: str, novelty: dict[str, np.ndarray], is_theirs: np.ndarray, clusters: np.ndarray,
-    *, sizes: np.ndarray | None, n_draws: int,
-) -> Iterator[DetectionRow]:  # fmt: skip
-    """A row a system, the others' texts against the left-out author's."""
-    order = np.concatenate([np.flatnonzero(~is_theirs), np.flatnonzero(is_theirs)])
-    named = tuple(str(cluster) for cluster in clusters[order])
-    n_team = int((~is_theirs).sum())
-    ordered = None if sizes is None else sizes[order]
-    judge = Detection(against, unit, named[:n_team], named[n_team:], n_draws, sizes=ordered)
-    for name, values in novelty.items():
-        yield judge.judge(name, values[order[:n_team]], values[order[n_team:]])
+        clusters = [str(i) for i in range(len(bags))]
+        yield from judge_sides(against, "ten commits", pooled, in_bag, clusters, sizes=None, n_draws=n_draws)
 
 
 def sequences_of(scored: list[Scored]) -> Iterator[SequenceRow]:
