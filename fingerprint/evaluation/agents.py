@@ -21,14 +21,12 @@ from fingerprint.evaluation.layout import fit_layout
 from fingerprint.evaluation.metrics import auroc, cluster_bootstrap, pool_by_group
 from fingerprint.evaluation.results import ContrastRow, DetectionRow
 from fingerprint.evaluation.significance import paired_difference
-from fingerprint.evaluation.tables import figure, judge_sides, number
+from fingerprint.evaluation.tables import PERPLEXITY, SIZE, figure, judge_sides, number
 
 ROUTES = "routes at the base, Fisher kernel"
 HIDDEN = "hidden states of the base (B8)"
 NGRAMS = "n-grams (B1)"
 LAYOUT = "layout rates (B2)"
-PERPLEXITY = "perplexity of the base (control)"
-SIZE = "fewer tokens (control)"
 AGAINST = "declared agents"
 STRENGTH = 0.3
 """C of the logistic regressions. From .03 to 1 a trial's mean AUROC lay between .585 and .592: not chosen."""

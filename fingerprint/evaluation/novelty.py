@@ -19,7 +19,7 @@ from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.evaluation.baselines import NgramClassifier
 from fingerprint.evaluation.metrics import bag_commits
 from fingerprint.evaluation.results import DetectionRow, FlaggedRow
-from fingerprint.evaluation.tables import Detection
+from fingerprint.evaluation.tables import PERPLEXITY, SIZE, Detection
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Passage
@@ -36,8 +36,6 @@ LAMBDA = "Lambda_team per token (ALM)"
 DRIFT = "drift of the routes alone, by the rule chosen on dev"
 NEIGHBOURS = "n-grams, nearest five (B5)"
 FUSED = "drift, routes and n-grams fused"
-SIZE = "fewer tokens (control)"
-"""What size alone tells: where strangers write smaller texts, whatever grows with smallness finds them."""
 BASE, TEAM, NULL = "base", "team", "null"
 """States that every passage is read under, by name."""
 Novelty = Float[np.ndarray, " n"]
@@ -145,7 +143,7 @@ def perplexity_novelty(texts: Texts) -> dict[str, Novelty]:
     log_probs = texts.log_probs
     found = {
         SIZE: -n,
-        "perplexity of the base (control)": -log_probs[BASE] / n,
+        PERPLEXITY: -log_probs[BASE] / n,
         "perplexity of the team (B7)": -log_probs[TEAM] / n,
     }
     if NULL in log_probs:

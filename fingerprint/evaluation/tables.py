@@ -29,6 +29,10 @@ from fingerprint.evaluation.metrics import (
 from fingerprint.evaluation.results import ContrastRow, DetectionRow, Figure, SystemRow
 from fingerprint.evaluation.significance import paired_difference
 
+PERPLEXITY = "perplexity of the base (control)"
+SIZE = "fewer tokens (control)"
+"""What size alone tells: where strangers write smaller texts, whatever grows with smallness finds them."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClosedSet:

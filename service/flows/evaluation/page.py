@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fingerprint.evaluation.agents import AGAINST as AGENTS
 from fingerprint.evaluation.forest import Row, forest_svg
-from fingerprint.evaluation.novelty import DRIFT, LAMBDA, NEIGHBOURS, SIZE
+from fingerprint.evaluation.novelty import DRIFT, LAMBDA, NEIGHBOURS
 from fingerprint.evaluation.results import (
     AgentTransfer,
     BaseCurve,
@@ -24,12 +24,13 @@ from fingerprint.evaluation.results import (
     Evaluation,
     Figure,
 )
+from fingerprint.evaluation.tables import PERPLEXITY, SIZE
 from service.flows.evaluation.baselines import B1, B6, B8, B9
 from service.flows.evaluation.bases import UNDER_FIRST
 from service.flows.evaluation.combining import ALM, FISHER, LOGISTIC, SCAN, SITES, TEXT_LOGISTIC
 
 FOLDER = Path(__file__).parents[3] / "fingerprint" / "evaluation"
-SHOWN_DETECTORS = (DRIFT, LAMBDA, NEIGHBOURS, "perplexity of the base (control)", SIZE)
+SHOWN_DETECTORS = (DRIFT, LAMBDA, NEIGHBOURS, PERPLEXITY, SIZE)
 _FOREIGN = "foreign repository"
 _PERSON = r"human:[\w.@+-]+"
 

@@ -19,13 +19,12 @@ from fingerprint.evaluation.novelty import (
     LAMBDA,
     LEAST_BAGS,
     NEIGHBOURS,
-    SIZE,
     ngram_novelty,
 )
 from fingerprint.evaluation.protocol import Sample, cap_newest, cap_spread, only_authors
 from fingerprint.evaluation.results import DetectionRow, Figure, SequenceRow
 from fingerprint.evaluation.sequences import Stream, judge_streams, streams_of
-from fingerprint.evaluation.tables import judge_sides, number
+from fingerprint.evaluation.tables import PERPLEXITY, SIZE, judge_sides, number
 from fingerprint.passage import Corpus
 from service.flows.evaluation.detection import LEAST_TEXTS
 from service.flows.evaluation.log_ratios import read_log_ratios
@@ -35,7 +34,6 @@ from service.flows.evaluation.text import fit_ngrams
 from service.flows.training import train_team_without
 
 AGAINST = "unseen author"
-CONTROL = "perplexity of the base (control)"
 SIZES = "scored tokens"
 """Not a system: what the others are matched by."""
 
@@ -180,7 +178,7 @@ def _novelty(setup: Setup, author: str, samples: list[Sample]) -> dict[str, np.n
         SIZES: n_scored,
         SIZE: -n_scored,
         LAMBDA: -log_ratio / n_scored,
-        CONTROL: -base / n_scored,
+        PERPLEXITY: -base / n_scored,
         **setup.arrays("n-grams without an author", ngrams, adapters=(), **facts),
     }
 

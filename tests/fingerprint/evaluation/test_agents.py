@@ -11,9 +11,7 @@ from fingerprint import FingerprintError
 from fingerprint.evaluation.agents import (
     HIDDEN,
     NGRAMS,
-    PERPLEXITY,
     ROUTES,
-    SIZE,
     AgentTexts,
     Judged,
     MeanOver,
@@ -22,6 +20,7 @@ from fingerprint.evaluation.agents import (
     shuffled,
 )
 from fingerprint.evaluation.metrics import auroc
+from fingerprint.evaluation.tables import PERPLEXITY, SIZE
 
 WIDTH = 40
 

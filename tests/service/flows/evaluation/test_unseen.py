@@ -6,8 +6,8 @@ import numpy as np
 
 from fingerprint.evaluation.novelty import LAMBDA, NEIGHBOURS
 from fingerprint.evaluation.protocol import Sample
+from fingerprint.evaluation.tables import SIZE
 from fingerprint.passage import Passage
-from service.flows.evaluation import unseen
 from service.flows.evaluation.sequences import AGAINST as OTHERS
 from service.flows.evaluation.unseen import Scored, rows_of, sequences_of
 
@@ -31,7 +31,7 @@ def _scored(n_commits: int, shift: float) -> Scored:
     is_new = np.array([sample.author == "new" for sample in samples])
     far = rng.normal(0, 1, len(samples)) + shift * is_new
     sizes = rng.integers(20, 400, len(samples)).astype(float)
-    return Scored("new", samples, {LAMBDA: far, NEIGHBOURS: -far, unseen.SIZE: -sizes}, sizes)
+    return Scored("new", samples, {LAMBDA: far, NEIGHBOURS: -far, SIZE: -sizes}, sizes)
 
 
 def test_every_unit_has_its_rows_and_larger_units_tell_more():
@@ -42,7 +42,7 @@ def test_every_unit_has_its_rows_and_larger_units_tell_more():
     areas = [row.auroc.value or 0 for row in by_unit]
     assert areas[0] < areas[1] < areas[2]
     assert abs(areas[0] + (found[NEIGHBOURS, "hunk"].auroc.value or 0) - 1) < 1e-9
-    assert abs((found[unseen.SIZE, "commit"].auroc.value or 0) - 0.5) < 0.15
+    assert abs((found[SIZE, "commit"].auroc.value or 0) - 0.5) < 0.15
     assert by_unit[0].matched is not None and by_unit[2].matched is None
 
 
