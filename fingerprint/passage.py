@@ -8,7 +8,7 @@ in the new file. Deleted lines are left out. The added lines are the marked span
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import PurePosixPath
 
@@ -46,6 +46,23 @@ class Passage:
     def marked(self) -> str:
         """The marked text, span after span."""
         return "".join(self.text[start:end] for start, end in self.spans)
+
+    def head(self, n_characters: int) -> Passage:
+        """Its first lines, up to that in which so many characters are marked; itself if none is left out.
+
+        Args:
+            n_characters: at least one.
+        """
+        left = n_characters
+        for number, (start, end) in enumerate(self.spans):
+            if left <= end - start:
+                line_end = self.text.find("\n", start + left - 1, end) + 1 or end
+                if (number, line_end) == (len(self.spans) - 1, end):
+                    return self
+                spans = (*self.spans[:number], (start, line_end))
+                return replace(self, text=self.text[:line_end], spans=spans)
+            left -= end - start
+        return self
 
 
 def passage_from_lines(

@@ -148,14 +148,14 @@ def newest_commits(corpus: Corpus, most: int) -> Corpus:
 
 
 def cap_commits(corpus: Corpus, n_tokens: int) -> list[Passage]:
-    """At most about n_tokens scored tokens of every commit (three characters a token), in order."""
+    """The first n_tokens or so of every commit (three characters a token) in whole lines, in order."""
     read: dict[str, int] = {}
     kept: list[Passage] = []
     for passage in corpus:
         before = read.get(passage.group, 0)
         if before < 3 * n_tokens:
-            kept.append(passage)
-        read[passage.group] = before + sum(end - start for start, end in passage.spans)
+            kept.append(passage.head(3 * n_tokens - before))
+        read[passage.group] = before + len(passage.marked)
     return kept
 
 

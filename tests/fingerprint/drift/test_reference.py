@@ -85,3 +85,10 @@ def test_huge_commits_are_capped() -> None:
         for group in "aaaab"
     ))  # fmt: skip
     assert [passage.group for passage in cap_commits(corpus, 60)] == ["a", "a", "b"]
+
+
+def test_one_huge_file_is_capped_too() -> None:
+    lines = [(True, "x" * 29)] * 1_000
+    corpus = Corpus((passage_from_lines(lines, path="a", language="python", group="a"),))
+    (kept,) = cap_commits(corpus, 60)
+    assert len(kept.marked) == 180
