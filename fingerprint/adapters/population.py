@@ -246,9 +246,7 @@ def train_authors(
     tasks: dict[str, StackedTask] = {}
     start = routed.zero_weights()
     for name, code in codes.items():
-        windows = tokenize_passages(routed.base, code.train.passages, config.max_passage_tokens)
-        check_enough(count_scored(windows), config.least_author_tokens, code.author)
-        own_dev = _author_dev(routed, dev, code.author, config)
+        windows, own_dev = _author_windows(routed, code.train, dev, code.author, config)
         tasks[name] = StackedTask(windows, own_dev, start, config, budget, code.checkpoint)
 
     def told(name: str, trained: TrainedWeights) -> None:
@@ -296,12 +294,11 @@ def train_author_state(
     Raises:
         InsufficientCodeError: fewer scored tokens than ``config.least_author_tokens``.
     """
-    windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
-    check_enough(count_scored(windows), config.least_author_tokens, author)
+    windows, own_dev = _author_windows(routed, train, dev, author, config)
     return train_adapter(
         routed,
         windows,
-        _author_dev(routed, dev, author, config),
+        own_dev,
         start=routed.zero_weights(),
         config=config,
         budget_tokens=budget,
@@ -426,12 +423,15 @@ def loss_matrix(
     return np.stack(rows)
 
 
-def _author_dev(
-    routed: RoutedModel, dev: Corpus, author: str, config: AdapterConfig
-) -> list[TokenizedPassage]:
-    windows = tokenize_passages(routed.base, dev.passages, config.max_passage_tokens)
-    own = windows_by_author(dev.passages, windows).get(author, [])
-    return own if count_scored(own) >= config.dev_tokens / 4 else windows
+def _author_windows(
+    routed: RoutedModel, train: Corpus, dev: Corpus, author: str, config: AdapterConfig
+) -> tuple[list[TokenizedPassage], list[TokenizedPassage]]:
+    """What an author is trained on, and what the training is stopped on: their own if it is enough."""
+    windows = tokenize_passages(routed.base, train.passages, config.max_passage_tokens)
+    check_enough(count_scored(windows), config.least_author_tokens, author)
+    held = tokenize_passages(routed.base, dev.passages, config.max_passage_tokens)
+    own = windows_by_author(dev.passages, held).get(author, [])
+    return windows, own if count_scored(own) >= config.dev_tokens / 4 else held
 
 
 def _provenance(routed: RoutedModel, train: Corpus, config: AdapterConfig) -> Provenance:

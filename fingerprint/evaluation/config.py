@@ -81,7 +81,7 @@ class EvaluationConfig(Dials):
 
     @classmethod
     def fast(cls) -> EvaluationConfig:
-        """A smaller run, at most 40 minutes of two cores: 30k tokens an author, one null set, smaller caps."""
+        """At most 40 minutes on two cores: 30k tokens an author, one null set, smaller caps."""
         return cls(
             tokens=30_000,
             n_null_sets=1,
