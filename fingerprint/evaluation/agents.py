@@ -21,12 +21,9 @@ from fingerprint.evaluation.layout import fit_layout
 from fingerprint.evaluation.metrics import auroc, cluster_bootstrap, pool_by_group
 from fingerprint.evaluation.results import ContrastRow, DetectionRow
 from fingerprint.evaluation.significance import paired_difference
-from fingerprint.evaluation.tables import PERPLEXITY, SIZE, figure, judge_sides, number
+from fingerprint.evaluation.systems import B1, B2, B8, FISHER, PERPLEXITY, SIZE
+from fingerprint.evaluation.tables import figure, judge_sides, number
 
-ROUTES = "routes at the base, Fisher kernel"
-HIDDEN = "hidden states of the base (B8)"
-NGRAMS = "n-grams (B1)"
-LAYOUT = "layout rates (B2)"
 AGAINST = "declared agents"
 STRENGTH = 0.3
 """C of the logistic regressions. From .03 to 1 a trial's mean AUROC lay between .585 and .592: not chosen."""
@@ -34,7 +31,7 @@ STRENGTH = 0.3
 
 def shuffled(number: int) -> str:
     """The routes' null: learned with agents and people dealt anew over commits within quarters."""
-    return f"{ROUTES}, labels shuffled {number}"
+    return f"{FISHER}, labels shuffled {number}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +39,7 @@ class AgentTexts:
     """One repository's hunks by declared agents, and by people of the same months.
 
     Attributes:
-        readings: [n, f] by ROUTES and HIDDEN, centred. texts: added lines. authors: key of each, an agent's
+        readings: [n, f] by FISHER and B8, centred. texts: added lines. authors: key of each, an agent's
             for whatever an agent had a part in. is_agent: [n]. commits: of each. quarters: calendar quarter.
         log_probs: nats of the scored tokens under the base. n_scored: their number.
     """
@@ -96,15 +93,15 @@ def score_elsewhere(
             "repositories with declared agents that share no person with this one"
         )
     texts, flat = [text for one in given for text in one.texts], np.concatenate(labels).astype(int)
-    found = {name: _by_reading(name, target, given, labels) for name in (ROUTES, HIDDEN)}
-    for name, fit in ((NGRAMS, fit_ngram_classifier), (LAYOUT, fit_layout)):
+    found = {name: _by_reading(name, target, given, labels) for name in (FISHER, B8)}
+    for name, fit in ((B1, fit_ngram_classifier), (B2, fit_layout)):
         columns = fit(texts, flat, 2).score(target.texts)
         found[name] = columns[:, 1] - columns[:, 0]
     sizes = np.maximum(target.n_scored, 1)
     found |= {PERPLEXITY: -target.log_probs / sizes, SIZE: -sizes}
     for null in range(n_nulls):
         dealt = [one.shuffled_labels(null) for one in given]
-        found[shuffled(null)] = _by_reading(ROUTES, target, given, dealt)
+        found[shuffled(null)] = _by_reading(FISHER, target, given, dealt)
     return found
 
 
@@ -148,12 +145,9 @@ class Judged:
         if unit == "hunk":
             return cls(scores, texts.is_agent, texts.commits, texts.n_scored)
         columns = np.stack(list(scores.values()), axis=1)
-        pooled, labels, commits = pool_by_group(
+        pooled, labels, commits, sizes = pool_by_group(
             columns, texts.is_agent.astype(int), texts.commits, texts.n_scored
         )
-        at = {key: i for i, key in enumerate(zip(commits, labels.tolist(), strict=True))}
-        owner = [at[key] for key in zip(texts.commits, texts.is_agent.astype(int).tolist(), strict=True)]
-        sizes = np.bincount(owner, weights=texts.n_scored)
         by_name = {name: pooled[:, i] for i, name in enumerate(scores)} | {SIZE: -sizes}
         return cls(by_name, labels.astype(bool), tuple(commits), sizes)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -237,10 +238,19 @@ def detection_bootstrap(
     return cluster_bootstrap(statistic, clusters, n_draws=n_draws, seed=seed)
 
 
+class Pooled(NamedTuple):
+    """Groups: the weighted mean scores of each [g, K], its label, its name, and its summed weight."""
+
+    scores: Float[np.ndarray, "g k"]
+    labels: Int[np.ndarray, " g"]
+    groups: list[str]
+    weights: Float[np.ndarray, " g"]
+
+
 def pool_by_group(
     scores: Scores, labels: Labels, groups: Sequence[str], weights: Float[np.ndarray, " n"] | None = None
-) -> tuple[Float[np.ndarray, "g k"], Int[np.ndarray, " g"], list[str]]:
-    """One row per group (commit): the weighted mean of its rows, its label and its name.
+) -> Pooled:
+    """One row per group (commit).
 
     Args:
         weights: for instance scored tokens; equal when None.
@@ -258,7 +268,8 @@ def pool_by_group(
         [np.bincount(rows, weights=share * column, minlength=len(names)) / total for column in scores.T],
         axis=1,
     )
-    return pooled, np.array([label for _, label in names], dtype=int), [group for group, _ in names]
+    own = np.array([label for _, label in names], dtype=int)
+    return Pooled(pooled, own, [group for group, _ in names], total)
 
 
 def bag_commits(
@@ -278,7 +289,7 @@ def bag_commits(
     Returns:
         Bag scores and labels, authors in order. Bags share no commit, so each is a cluster of its own.
     """
-    pooled, commit_labels, _ = pool_by_group(scores, labels, groups, weights)
+    pooled, commit_labels, _, _ = pool_by_group(scores, labels, groups, weights)
     rng = np.random.default_rng(seed)
     bags: list[np.ndarray] = []
     for author in np.unique(commit_labels):

@@ -19,7 +19,8 @@ from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.evaluation.baselines import NgramClassifier
 from fingerprint.evaluation.metrics import bag_commits
 from fingerprint.evaluation.results import DetectionRow, FlaggedRow
-from fingerprint.evaluation.tables import PERPLEXITY, SIZE, Detection
+from fingerprint.evaluation.systems import PERPLEXITY, SIZE
+from fingerprint.evaluation.tables import Detection
 from fingerprint.lm.pair import RoutedModel, RouteWeights, scored_log_probs
 from fingerprint.lm.tokens import tokenize_passages
 from fingerprint.passage import Passage

@@ -29,10 +29,6 @@ from fingerprint.evaluation.metrics import (
 from fingerprint.evaluation.results import ContrastRow, DetectionRow, Figure, SystemRow
 from fingerprint.evaluation.significance import paired_difference
 
-PERPLEXITY = "perplexity of the base (control)"
-SIZE = "fewer tokens (control)"
-"""What size alone tells: where strangers write smaller texts, whatever grows with smallness finds them."""
-
 
 @dataclass(frozen=True, eq=False)
 class ClosedSet:
@@ -59,7 +55,7 @@ class ClosedSet:
         if unit == "ten commits":
             bags, labels = bag_commits(centred, self.labels, self.groups, weights=self.weights)
             return bags, labels, [str(i) for i in range(len(labels))]
-        return pool_by_group(centred, self.labels, self.groups, self.weights)
+        return pool_by_group(centred, self.labels, self.groups, self.weights)[:3]
 
     def judge(self, system: str, scores: Float[np.ndarray, "n k"]) -> list[SystemRow]:
         """Rows of one system, by hunk, by commit and, where two authors have so many, by ten commits."""

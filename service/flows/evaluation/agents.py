@@ -15,21 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console
 
-from fingerprint.evaluation.agents import (
-    HIDDEN,
-    NGRAMS,
-    ROUTES,
-    AgentTexts,
-    Judged,
-    MeanOver,
-    donors_of,
-    score_elsewhere,
-    shuffled,
-)
+from fingerprint.evaluation.agents import AgentTexts, Judged, MeanOver, donors_of, score_elsewhere, shuffled
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.novelty import BASE
 from fingerprint.evaluation.protocol import Sample, cap_spread, samples_of
 from fingerprint.evaluation.results import AgentRepository, AgentTransfer
+from fingerprint.evaluation.systems import B1, B8, FISHER
 from fingerprint.passage import Corpus
 from service import ServiceError
 from service.artifacts import read_arrays, write_arrays
@@ -104,7 +95,7 @@ def judge(
         ),
         mean=tuple(row for mean in means for row in mean.rows()),
         contrasts=tuple(
-            mean.contrast(ROUTES, other) for mean in means for other in (NGRAMS, HIDDEN, shuffled(0))
+            mean.contrast(FISHER, other) for mean in means for other in (B1, B8, shuffled(0))
         ),
         notes=tuple(notes),
     )  # fmt: skip
@@ -144,7 +135,7 @@ def _texts(
     at = np.flatnonzero(arrays["n_scored"] >= least)
     kept = [chosen[int(i)] for i in at]
     return AgentTexts(
-        {ROUTES: arrays["routes"][at], HIDDEN: arrays["hidden"][at]},
+        {FISHER: arrays["routes"][at], B8: arrays["hidden"][at]},
         tuple(sample.text for _, sample in kept),
         tuple(author for author, _ in kept),
         at < n_agents,

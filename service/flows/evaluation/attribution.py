@@ -18,15 +18,30 @@ from fingerprint.evaluation.evidence import Texts, judge_evidence
 from fingerprint.evaluation.gating import cell_scores, classify_ids
 from fingerprint.evaluation.protocol import Sample
 from fingerprint.evaluation.results import ContrastRow, EvidenceRow, SystemRow
-from fingerprint.evaluation.tables import ClosedSet
-from service.flows.evaluation.backend import KINDS, ROUTES, Donation
-from service.flows.evaluation.baselines import (
+from fingerprint.evaluation.systems import (
+    ALM,
     B1,
     B6,
     B8,
     B9,
     B10,
+    BY_CELL,
+    EVERYTHING,
+    FISHER,
+    FUSED,
+    FUSED_FISHER,
+    FUSED_LOGISTIC,
+    LOGISTIC,
+    REFITTED,
+    SCAN,
+    SCAN_UNBIASED,
+    SITES,
+    TEXT_LOGISTIC,
     TEXT_SYSTEMS,
+)  # fmt: skip
+from fingerprint.evaluation.tables import ClosedSet
+from service.flows.evaluation.backend import KINDS, ROUTES, Donation
+from service.flows.evaluation.baselines import (
     Scores,
     gradient_scores,
     hidden_scores,
@@ -35,24 +50,7 @@ from service.flows.evaluation.baselines import (
     text_scores,
     tokenize,
 )
-from service.flows.evaluation.combining import (
-    ALM,
-    BY_CELL,
-    EVERYTHING,
-    FISHER,
-    FUSED,
-    FUSED_FISHER,
-    FUSED_LOGISTIC,
-    LOGISTIC,
-    REFERENCE,
-    REFITTED,
-    SCAN,
-    SCAN_UNBIASED,
-    SITES,
-    TEXT_LOGISTIC,
-    fitted,
-    stacks,
-)  # fmt: skip
+from service.flows.evaluation.combining import REFERENCE, fitted, stacks
 from service.flows.evaluation.fisher import PlacedTexts, place_texts
 from service.flows.evaluation.nulls import null_contrasts, null_rows, whole_sets
 from service.flows.evaluation.refit import refit

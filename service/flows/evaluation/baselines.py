@@ -18,20 +18,12 @@ from fingerprint.evaluation.layout import fit_layout
 from fingerprint.evaluation.ngram_lm import fit_author_trigrams
 from fingerprint.evaluation.protocol import Sample, cap_newest
 from fingerprint.evaluation.stack import fit_stack
+from fingerprint.evaluation.systems import B1, B2, B3, B4, B10, TEXT_SYSTEMS
 from fingerprint.provenance import digest_of
 from service.flows.evaluation.setup import Setup
 from service.flows.labelling import endpoint_of
 from service.settings import Settings
 
-B1 = "n-grams (B1)"
-B2 = "layout rates (B2)"
-B3 = "author trigrams (B3)"
-B4 = "compression (B4)"
-B6 = "stack of B1-B4 (B6)"
-B8 = "hidden states of the base (B8)"
-B9 = "gradient alignment at the base (B9)"
-B10 = "language model as judge (B10)"
-TEXT_SYSTEMS = (B1, B2, B3, B4)
 Scores = tuple[np.ndarray, np.ndarray]
 """A system's scores of the past slice and of test, [n, K] each; of past texts that it was not fitted on."""
 _FITS = {

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from fingerprint.evaluation.config import EvaluationConfig, Part
 from fingerprint.evaluation.results import BaseCurve, BaseRow, ContrastRow, Evaluation
+from fingerprint.evaluation.systems import ALM, SITES
 from service import ServiceError
 from service.flows.bench import Stage
 from service.flows.evaluation.all import evaluate_all
@@ -120,8 +121,6 @@ def gain(one: Donation, first: Donation) -> tuple[ContrastRow, ...]:
     Raises:
         BasesError: other hunks.
     """
-    from service.flows.evaluation.combining import ALM, SITES
-
     if one is first:
         return ()
     if one.closed.groups != first.closed.groups or (one.closed.labels != first.closed.labels).any():

@@ -7,24 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from fingerprint.evaluation.combine import AuthorLogistic, SiteWeights, cross_fit
-from service.flows.evaluation.baselines import B8, TEXT_SYSTEMS, Scores, stack_systems
+from fingerprint.evaluation.systems import (
+    B8,
+    BY_CELL,
+    EVERYTHING,
+    FISHER,
+    FUSED,
+    FUSED_FISHER,
+    FUSED_LOGISTIC,
+    LOGISTIC,
+    SITES,
+    TEXT_SYSTEMS,
+)
+from service.flows.evaluation.baselines import Scores, stack_systems
 from service.flows.evaluation.setup import Setup
 
-ALM = "per-author perplexity (B7, ALM)"
-BY_CELL = "perplexity by kind of token"
-SCAN = "routes, scan summed"
-SCAN_UNBIASED = "routes, scan summed, past mean removed"
-SITES = "routes, shared site weights"
-LOGISTIC = "routes, sites x authors logistic"
-TEXT_LOGISTIC = "B1-B4, systems x authors logistic"
-"""The control of LOGISTIC: the same newer labels, the same author-wise weights, and text alone."""
-FISHER = "routes at the base, Fisher kernel"
-FUSED = "B6 + routes, stacked"
-FUSED_LOGISTIC = "B6 + routes logistic, stacked"
-FUSED_FISHER = "B6 + Fisher kernel, stacked"
-EVERYTHING = "B6 + perplexity by kind + B8 + routes, stacked"
 REFERENCE = "reference"
-REFITTED = ", refitted"
 
 
 def fitted(

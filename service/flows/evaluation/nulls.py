@@ -8,16 +8,10 @@ import numpy as np
 
 from fingerprint.evaluation.combine import fit_author_logistic, fit_site_weights, remove_bias, sum_sites
 from fingerprint.evaluation.results import SystemRow
+from fingerprint.evaluation.systems import B6, FUSED, FUSED_LOGISTIC, LOGISTIC, SITES, TEXT_SYSTEMS
 from fingerprint.evaluation.tables import ClosedSet
-from service.flows.evaluation.baselines import B6, TEXT_SYSTEMS, Scores
-from service.flows.evaluation.combining import (
-    FUSED,
-    FUSED_LOGISTIC,
-    LOGISTIC,
-    SITES,
-    fitted,
-    stacks,
-)
+from service.flows.evaluation.baselines import Scores
+from service.flows.evaluation.combining import fitted, stacks
 from service.flows.evaluation.setup import Setup
 
 SHUFFLED = ", authors shuffled"

@@ -24,10 +24,21 @@ from fingerprint.evaluation.results import (
     Evaluation,
     Figure,
 )
-from fingerprint.evaluation.tables import PERPLEXITY, SIZE
-from service.flows.evaluation.baselines import B1, B6, B8, B9
+from fingerprint.evaluation.systems import (
+    ALM,
+    B1,
+    B6,
+    B8,
+    B9,
+    FISHER,
+    LOGISTIC,
+    PERPLEXITY,
+    SCAN,
+    SITES,
+    SIZE,
+    TEXT_LOGISTIC,
+)
 from service.flows.evaluation.bases import UNDER_FIRST
-from service.flows.evaluation.combining import ALM, FISHER, LOGISTIC, SCAN, SITES, TEXT_LOGISTIC
 
 FOLDER = Path(__file__).parents[3] / "fingerprint" / "evaluation"
 SHOWN_DETECTORS = (DRIFT, LAMBDA, NEIGHBOURS, PERPLEXITY, SIZE)

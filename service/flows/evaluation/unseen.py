@@ -24,7 +24,8 @@ from fingerprint.evaluation.novelty import (
 from fingerprint.evaluation.protocol import Sample, cap_newest, cap_spread, only_authors
 from fingerprint.evaluation.results import DetectionRow, Figure, SequenceRow
 from fingerprint.evaluation.sequences import Stream, judge_streams, streams_of
-from fingerprint.evaluation.tables import PERPLEXITY, SIZE, judge_sides, number
+from fingerprint.evaluation.systems import PERPLEXITY, SIZE
+from fingerprint.evaluation.tables import judge_sides, number
 from fingerprint.passage import Corpus
 from service.flows.evaluation.detection import LEAST_TEXTS
 from service.flows.evaluation.log_ratios import read_log_ratios
@@ -91,9 +92,7 @@ class Scored:
         groups = [sample.group for sample in self.samples]
         authors, labels = np.unique([sample.author for sample in self.samples], return_inverse=True)
         columns = np.column_stack(list(self.novelty.values()))
-        pooled, labels, names = pool_by_group(columns, labels, groups, self.sizes)
-        at = {name: i for i, name in enumerate(names)}
-        sizes = np.bincount([at[group] for group in groups], weights=self.sizes)
+        pooled, labels, names, sizes = pool_by_group(columns, labels, groups, self.sizes)
         first = {sample.group: sample.written_at for sample in reversed(self.samples)}
         written_at = np.array([first[name] for name in names])
         novelty = {name: pooled[:, i] for i, name in enumerate(self.novelty)} | {SIZE: -sizes}

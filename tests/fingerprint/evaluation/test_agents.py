@@ -8,32 +8,22 @@ import numpy as np
 import pytest
 
 from fingerprint import FingerprintError
-from fingerprint.evaluation.agents import (
-    HIDDEN,
-    NGRAMS,
-    ROUTES,
-    AgentTexts,
-    Judged,
-    MeanOver,
-    donors_of,
-    score_elsewhere,
-    shuffled,
-)
+from fingerprint.evaluation.agents import AgentTexts, Judged, MeanOver, donors_of, score_elsewhere, shuffled
 from fingerprint.evaluation.metrics import auroc
-from fingerprint.evaluation.tables import PERPLEXITY, SIZE
+from fingerprint.evaluation.systems import B1, B8, FISHER, PERPLEXITY, SIZE
 
 WIDTH = 40
 
 
 def repository(seed: int, people: tuple[str, ...] = (), n: int = 160) -> AgentTexts:
-    """Commits of two hunks; in ROUTES agents share the first coordinate, in HIDDEN each has its own.
+    """Commits of two hunks; in FISHER agents share the first coordinate, in B8 each has its own.
 
     An agent writes "let" where people write "var"; its hunks are larger and surprise the base less.
     """
     rng = np.random.default_rng(seed)
     is_agent = np.arange(n) // 2 % 2 == 1
     readings = {}
-    for name, direction in ((ROUTES, 0), (HIDDEN, 1 + seed)):
+    for name, direction in ((FISHER, 0), (B8, 1 + seed)):
         values = rng.normal(size=(n, WIDTH))
         values[is_agent, direction] += 2.5
         readings[name] = values
@@ -59,9 +49,9 @@ def _area(name: str, scores: dict[str, np.ndarray], target: AgentTexts) -> float
 def test_what_repositories_share_is_found_and_what_is_one_s_own_is_not():
     target = EVERY["r0"]
     scores = score_elsewhere(target, donors_of("r0", EVERY))
-    assert _area(ROUTES, scores, target) > 0.9
-    assert _area(NGRAMS, scores, target) > 0.9
-    assert abs(_area(HIDDEN, scores, target) - 0.5) < 0.15
+    assert _area(FISHER, scores, target) > 0.9
+    assert _area(B1, scores, target) > 0.9
+    assert abs(_area(B8, scores, target) - 0.5) < 0.15
     nulls = [_area(shuffled(i), scores, target) for i in range(3)]
     assert abs(np.mean(nulls) - 0.5) < 0.2
     assert _area(SIZE, scores, target) < 0.3
@@ -100,29 +90,29 @@ def test_shuffling_keeps_commits_whole_and_the_share_of_every_quarter():
 
 def test_a_commit_is_the_mean_of_its_hunks_by_scored_tokens():
     one = EVERY["r3"]
-    scores = {ROUTES: one.readings[ROUTES][:, 0], SIZE: -one.n_scored}
+    scores = {FISHER: one.readings[FISHER][:, 0], SIZE: -one.n_scored}
     commits = Judged.of(one, scores, "commit")
     assert len(commits.commits) == 80
-    weights, values = one.n_scored[4:6], scores[ROUTES][4:6]
+    weights, values = one.n_scored[4:6], scores[FISHER][4:6]
     at = commits.commits.index(one.commits[4])
-    assert commits.scores[ROUTES][at] == pytest.approx((weights * values).sum() / weights.sum())
+    assert commits.scores[FISHER][at] == pytest.approx((weights * values).sum() / weights.sum())
     assert commits.sizes[at] == weights.sum() == -commits.scores[SIZE][at]
     assert commits.is_agent[at] == one.is_agent[4]
 
 
 def test_the_mean_counts_every_repository_alike():
-    scores = {name: {ROUTES: one.readings[ROUTES][:, 0], SIZE: -one.n_scored} for name, one in EVERY.items()}
+    scores = {name: {FISHER: one.readings[FISHER][:, 0], SIZE: -one.n_scored} for name, one in EVERY.items()}
     judged = [Judged.of(EVERY[name], own, "hunk") for name, own in scores.items()]
     mean = MeanOver([*judged[:2], replace_half(judged[2])], "hunk", 50)
-    row = {row.system: row for row in mean.rows()}[ROUTES]
+    row = {row.system: row for row in mean.rows()}[FISHER]
     areas = [
-        _area(ROUTES, dict(one.scores), EVERY[name]) for one, name in zip(judged[:2], EVERY, strict=False)
+        _area(FISHER, dict(one.scores), EVERY[name]) for one, name in zip(judged[:2], EVERY, strict=False)
     ]
     half = replace_half(judged[2])
-    areas.append(auroc(half.scores[ROUTES][half.is_agent], half.scores[ROUTES][~half.is_agent]))
+    areas.append(auroc(half.scores[FISHER][half.is_agent], half.scores[FISHER][~half.is_agent]))
     assert row.auroc.value == pytest.approx(np.mean(areas), abs=1e-6)
     assert row.against == "declared agents, mean of 3"
-    gain = mean.contrast(ROUTES, SIZE).auroc
+    gain = mean.contrast(FISHER, SIZE).auroc
     assert gain.value is not None and gain.low is not None
     assert 0 < gain.low < gain.value
 

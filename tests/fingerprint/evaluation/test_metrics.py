@@ -92,11 +92,11 @@ def test_detection_interval_ignores_draws_without_both_kinds() -> None:
 
 def test_pooling_is_token_weighted_and_keeps_order() -> None:
     scores = np.array([[1.0, 0.0], [4.0, 0.0], [7.0, 1.0]])
-    pooled, labels, groups = pool_by_group(
+    pooled, labels, groups, weights = pool_by_group(
         scores, np.array([1, 1, 0]), ["y", "y", "x"], weights=np.array([1.0, 2.0, 5.0])
     )
     assert pooled.tolist() == [[3.0, 0.0], [7.0, 1.0]]
-    assert (labels.tolist(), groups) == ([1, 0], ["y", "x"])
+    assert (labels.tolist(), groups, weights.tolist()) == ([1, 0], ["y", "x"], [3.0, 5.0])
 
 
 def test_claims_are_centred_and_judged_by_one_threshold() -> None:

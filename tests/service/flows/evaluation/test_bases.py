@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fingerprint.evaluation.systems import ALM, B6, SITES
 from fingerprint.evaluation.tables import ClosedSet
 from service.flows.evaluation.backend import Donation
-from service.flows.evaluation.baselines import B6
 from service.flows.evaluation.bases import BasesError, gain
-from service.flows.evaluation.combining import ALM, SITES
 
 
 def donated(n: int, skill: float) -> Donation:

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.protocol import Sample, samples_of
+from fingerprint.evaluation.systems import B10
 from fingerprint.passage import passage_from_lines
 from service.cli.main import app
-from service.flows.evaluation.baselines import B10, judge_scores
+from service.flows.evaluation.baselines import judge_scores
 from service.flows.evaluation.setup import Setup
 from service.settings import Settings
 from tests.fingerprint.evaluation.test_judge import most_alike

@@ -6,7 +6,7 @@ import numpy as np
 
 from fingerprint.evaluation.novelty import LAMBDA, NEIGHBOURS
 from fingerprint.evaluation.protocol import Sample
-from fingerprint.evaluation.tables import SIZE
+from fingerprint.evaluation.systems import SIZE
 from fingerprint.passage import Passage
 from service.flows.evaluation.sequences import AGAINST as OTHERS
 from service.flows.evaluation.unseen import Scored, rows_of, sequences_of
