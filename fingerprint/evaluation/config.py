@@ -77,7 +77,10 @@ class EvaluationConfig(Dials):
     n_draws: Count = 500
     """Bootstrap draws."""
     seed: int = 0
-    """Order of training data, and what random caps choose."""
+    """What random caps choose, and how the halves are dealt."""
+    adapter_seed: int = 0
+    """Order of every adapter's training data, and how authors are shuffled for the nulls. The texts that are
+    judged stay the same, so that runs with different ones say what a figure owes to it."""
 
     @classmethod
     def fast(cls) -> EvaluationConfig:
@@ -113,13 +116,14 @@ class EvaluationConfig(Dials):
 
     def profile(self, base: str, revision: str | None) -> ProfileConfig:
         """The dials of the profile that is evaluated."""
-        adapter = AdapterConfig(author_tokens=self.tokens, team_tokens=2 * self.tokens, seed=self.seed)
+        tokens, seed = self.tokens, self.adapter_seed
+        adapter = AdapterConfig(author_tokens=tokens, team_tokens=2 * tokens, seed=seed)
         # a budget below the usual least is a deliberately small run
         least = {
             "least_team_tokens": adapter.least_team_tokens,
             "least_author_tokens": adapter.least_author_tokens,
         }
-        adapter = adapter.model_copy(update={name: min(n, self.tokens) for name, n in least.items()})
+        adapter = adapter.model_copy(update={name: min(n, tokens) for name, n in least.items()})
         drift = DriftConfig(
             slices=self.slices, commit_tokens=self.commit_tokens, least_tokens=self.least_commit_tokens
         )

@@ -21,6 +21,9 @@ Tokens = Annotated[
 ]
 NullSets = Annotated[int | None, typer.Option(min=0, help="Sets of adapters of shuffled authors.")]
 NullAuthors = Annotated[int | None, typer.Option(min=2, help="Shuffled authors in each such set.")]
+AdapterSeed = Annotated[
+    int | None, typer.Option(min=0, help="Order of the adapters' training data; the judged texts stay.")
+]
 Authors = Annotated[int | None, typer.Option(min=2, help="Authors at most.")]
 LeastSamples = Annotated[int | None, typer.Option(min=1, help="Hunk samples an author needs before the cut.")]
 Unseen = Annotated[
@@ -64,6 +67,7 @@ def evaluate(
     tokens: Tokens = None,
     null_sets: NullSets = None,
     null_authors: NullAuthors = None,
+    adapter_seed: AdapterSeed = None,
     authors: Authors = None,
     authors_min: LeastSamples = None,
     unseen: Unseen = None,
@@ -82,7 +86,7 @@ def evaluate(
     chosen = {
         "tokens": tokens, "n_null_sets": null_sets, "most_authors": authors, "least_samples": authors_min,
         "unseen_authors": unseen, "null_authors": null_authors, "skip": _parts(skip),
-        "judge": judge or None,
+        "adapter_seed": adapter_seed, "judge": judge or None,
     }  # fmt: skip
     config = _config(fast, {name: value for name, value in chosen.items() if value is not None})
     if test_share is not None:

@@ -12,3 +12,9 @@ def test_another_test_share_keeps_the_proportions_before_the_cut() -> None:
     assert [share / other[0] for share in other[:3]] == pytest.approx(
         [share / usual[0] for share in usual[:3]]
     )
+
+
+def test_an_adapter_seed_moves_the_training_and_not_what_is_judged() -> None:
+    first, second = EvaluationConfig(), EvaluationConfig(adapter_seed=3)
+    assert second.profile("starter", None).adapter.seed == 3
+    assert first.seed == second.seed
