@@ -142,10 +142,12 @@ def main() -> None:
     parser.add_argument("--base", action="append", required=True, help="LABEL=DIR or LABEL=starter")
     parser.add_argument("--heldout", type=Path, help="token array of held-out packages")
     parser.add_argument("--tokens", type=int, default=30_000, help="scored tokens an author")
+    parser.add_argument("--samples", type=int, default=600, help="hunks judged, and of the past, at most")
     parser.add_argument("--out", type=Path, required=True, help="file of the curve")
     given = parser.parse_args()
     bases = dict(one.split("=", 1) for one in given.base)
-    config = EvaluationConfig(tokens=given.tokens, n_null_sets=0)
+    n = given.samples
+    config = EvaluationConfig(tokens=given.tokens, n_null_sets=0, past_samples=n, test_samples=n)
     manifest = without_foreign(read_manifest(given.manifest), given.name)
 
     def keep(curve: BaseCurve) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,8 +61,13 @@ def make_repository(
     return commit_all(place, ((hand, "", text) for hand, text in zip(by_turn, texts, strict=True)))
 
 
-def commit_all(place: Path, commits: Iterable[tuple[str, str, str]]) -> Path:
-    """A bare repository of one new file a commit, one commit a day: who, trailer of the message, text."""
+def commit_all(
+    place: Path, commits: Iterable[tuple[str, str, str]], directories: Sequence[str] = ("src",)
+) -> Path:
+    """A bare repository of one new file a commit, one commit a day: who, trailer of the message, text.
+
+    Directories take turns, two commits in each.
+    """
     stream = []
     for i, (name, trailer, text) in enumerate(commits):
         body, message = text.encode(), f"Add part {i}{trailer}\n".encode()
@@ -70,7 +75,8 @@ def commit_all(place: Path, commits: Iterable[tuple[str, str, str]]) -> Path:
         stream += [
             b"commit refs/heads/main\nauthor " + who + b"\ncommitter " + who + b"\n",
             b"data %d\n%s" % (len(message), message),
-            b"M 100644 inline src/part_%d.py\ndata %d\n%s\n" % (i, len(body), body),
+            b"M 100644 inline %s/part_%d.py\n" % (directories[i // 2 % len(directories)].encode(), i),
+            b"data %d\n%s\n" % (len(body), body),
         ]
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", place], check=True)
     subprocess.run(["git", "fast-import", "--quiet"], input=b"".join(stream), check=True, cwd=place)
