@@ -92,7 +92,7 @@ class EvaluationConfig(Dials):
             fisher_samples=80,
             hidden_samples=60,
             test_samples=200,
-            drift_commits=50,
+            drift_commits=40,
             commit_tokens=800,
             loss_tokens=3_000,
             unseen_authors=1,

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 MOST_AUTHOR_ROWS = 20
 _HERE: tuple[Part, ...] = ("strangers", "masked")
-"""Parts of the first process, as long as all others together: these are made in a second one, if allowed."""
+"""Parts of the first process alone. A second one, if allowed, makes the others meanwhile, attribution first;
+the first then takes these from the other end, all but attribution, and finds what is made."""
 
 
 def evaluate(
@@ -67,18 +68,23 @@ def evaluate(
     material = choose_material(history, config, choice.authors)
     bench = open_bench(repository, settings, config, report)
     setup = set_up(bench, history, other, material, config)
-    adapters, losses = loss_tables(setup)
     called = name or history.name
-    tables: dict[str, Any] = {"adapters": adapters, "losses": losses}
     parts = _parts(choice, lambda donation: donate(replace(donation, name=called)))
-    here: list[Part] = [part for part in parts if part in _HERE and part not in config.skip]
-    later: list[Part] = [part for part in parts if part not in (*_HERE, *config.skip)]
-    filling = beside(bench, ", ".join(later), _fill, history, other, material, config, choice)
-    for names, meanwhile in ((here, filling if here and later else nullcontext()), (later, nullcontext())):
-        with meanwhile:
-            for part in names:
-                tables = _joined(tables, parts[part](setup))
-                keep(as_evaluation(setup, called, **tables))
+    chosen = [part for part in parts if part not in config.skip]
+    last = [part for part in chosen if part == "attribution"]
+    others = [part for part in chosen if part not in (*_HERE, *last)]
+    first = [*(part for part in chosen if part in _HERE), *reversed(others)]
+    names = ", ".join([*last, *others])
+    filling = beside(bench, names, _fill, history, other, material, config, choice)
+    with filling if names and len(chosen) > 1 else nullcontext():
+        adapters, losses = loss_tables(setup)
+        tables: dict[str, Any] = {"adapters": adapters, "losses": losses}
+        for part in first:
+            tables = _joined(tables, parts[part](setup))
+            keep(as_evaluation(setup, called, **tables))
+    for part in last:
+        tables = _joined(tables, parts[part](setup))
+        keep(as_evaluation(setup, called, **tables))
     return as_evaluation(setup, called, **tables)
 
 
