@@ -97,7 +97,7 @@ class EvaluationConfig(Dials):
             loss_tokens=3_000,
             unseen_authors=1,
             ablated_hunks=20,
-            skip=("halves", "changes"),
+            skip=("splits", "halves", "changes"),
         )
 
     def with_test_share(self, share: float) -> EvaluationConfig:
