@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 Scores = Float[np.ndarray, "n k"]
 Labels = Int[np.ndarray, " n"]
@@ -34,8 +33,10 @@ def auroc(positive: Float[np.ndarray, " p"], negative: Float[np.ndarray, " q"]) 
     n_positive, n_negative = len(positive), len(negative)
     if not n_positive or not n_negative:
         return float("nan")
-    ranks = rankdata(np.concatenate([positive, negative]))
-    above = ranks[:n_positive].sum() - n_positive * (n_positive + 1) / 2
+    ordered = np.sort(negative)  # intervals ask a million times: eight times as fast as ranking
+    if np.isnan(ordered[-1]) or np.isnan(positive.max()):
+        return float("nan")
+    above = (ordered.searchsorted(positive, "left").sum() + ordered.searchsorted(positive, "right").sum()) / 2
     return float(above / (n_positive * n_negative))
 
 
