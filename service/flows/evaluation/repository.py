@@ -38,6 +38,8 @@ MOST_AUTHOR_ROWS = 20
 _HERE: tuple[Part, ...] = ("strangers", "masked")
 """Parts of the first process alone. A second one, if allowed, makes the others meanwhile, attribution first;
 the first then takes these from the other end, all but attribution, and finds what is made."""
+_OF_TEAM: tuple[Part, ...] = (*_HERE, "changes")
+"""Parts that ask of no author: what is left where nobody has enough code on both sides of the cut."""
 
 
 def evaluate(
@@ -65,15 +67,16 @@ def evaluate(
     report(Stage("read history", 0, None))
     history = read_history_of(repository, settings, config, choice)
     other = None if foreign is None else read_history_of(foreign, settings, config, foreign_choice)
-    material = choose_material(history, config, choice.authors)
+    material = choose_material(history, config, choice.authors, may_be_nobody=not choice.authors)
     bench = open_bench(repository, settings, config, report)
     setup = set_up(bench, history, other, material, config)
     called = name or history.name
     parts = _parts(choice, lambda donation: donate(replace(donation, name=called)))
-    chosen = [part for part in parts if part not in config.skip]
-    last = [part for part in chosen if part == "attribution"]
-    others = [part for part in chosen if part not in (*_HERE, *last)]
-    first = [*(part for part in chosen if part in _HERE), *reversed(others)]
+    asked: tuple[Part, ...] = tuple(parts) if material.authors else _OF_TEAM
+    chosen: list[Part] = [part for part in asked if part not in config.skip]
+    last: list[Part] = ["attribution"] if "attribution" in chosen else []
+    others: list[Part] = [part for part in chosen if part not in (*_HERE, *last)]
+    first: list[Part] = [*(part for part in chosen if part in _HERE), *reversed(others)]
     names = ", ".join([*last, *others])
     filling = beside(bench, names, _fill, history, other, material, config, choice)
     with filling if names and len(chosen) > 1 else nullcontext():
@@ -96,9 +99,10 @@ def _fill(
     from service.flows.evaluation.setup import set_up
 
     setup = set_up(bench, history, other, material, config.model_copy(update={"judge": False}))
-    for part, run in _parts(choice, lambda _: None).items():
+    parts = _parts(choice, lambda _: None)
+    for part in parts if material.authors else _OF_TEAM:
         if part not in (*config.skip, *_HERE):
-            run(setup)
+            parts[part](setup)
 
 
 def _parts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from fingerprint.provenance import digest_of
 from service.artifacts import ArtifactStore, read_arrays, write_arrays
 from service.flows.base import load_routed
 from service.flows.bench import Bench, ForeignSlices, Progress, Slices
-from service.flows.evaluation.text import History, Material, anonymous, team_slices
+from service.flows.evaluation.text import History, Material, anonymous, nobody_enrolled, team_slices
 from service.flows.readings import Losses, measure_losses
 from service.flows.training import Trained, train_all
 from service.settings import Settings
@@ -111,17 +111,21 @@ def open_bench(repository: Path, settings: Settings, config: EvaluationConfig, r
 def set_up(
     bench: Bench, history: History, other: History | None, material: Material, config: EvaluationConfig
 ) -> Setup:
-    """Train what is not stored.
+    """Train what is not stored; where nobody takes part, the team of everybody alone.
 
     Raises:
         InsufficientCodeError: the team has too little code.
     """
+    notes = list[str]()
+    if not material.authors:
+        bench = replace(bench, consenting=frozenset())
+        notes.append(f"the team is everybody and has no authors: {nobody_enrolled(history, config)}")
     slices = Slices.of(*team_slices(history, material.authors))
-    clock, notes = Clock(), list[str]()
+    clock = Clock()
     with clock.phase("training"):
         null = (None, None) if other is None else tuple(anonymous(corpus) for corpus in other.slices[:2])
         trained = train_all(bench, slices, ForeignSlices(*null))
-    kept = material.narrowed(list(trained.authors))
+    kept = material.narrowed(list(trained.authors)) if material.authors else material
     notes += [
         f"{author}: {missing:,} scored tokens too few to train on; left out"
         for author, missing in trained.too_little.items()

@@ -136,7 +136,8 @@ class Material:
     """Who takes part, and on which samples every system is judged.
 
     Attributes:
-        standings: every author's. authors: those who take part, in column order.
+        standings: every author's. authors: those who take part, in column order; nobody where nobody has
+            enough code on both sides of the cut, and then the samples before it are everybody's.
         train: all their training samples. past: of the calibration slice, capped: later than what trained
             or stopped any adapter, and what combinations are fitted on. test: after the cut, capped.
         before: all samples before the cut.
@@ -160,10 +161,16 @@ class Material:
         return Material(self.standings, kept, *parts)
 
 
-def choose_material(history: History, config: EvaluationConfig, allowed: Sequence[str] = ()) -> Material:
+def choose_material(
+    history: History, config: EvaluationConfig, allowed: Sequence[str] = (), *, may_be_nobody: bool = False
+) -> Material:
     """Enrol authors (of the allowed ones, if any are named) and draw samples.
 
     A text that repeats an older one counts once, where it is oldest.
+
+    Args:
+        may_be_nobody: without an author on both sides of the cut ``train`` and ``before`` hold everybody's
+            samples, and nobody is judged.
 
     Raises:
         ServiceError: nobody has enough code on both sides of the cut.
@@ -176,13 +183,11 @@ def choose_material(history: History, config: EvaluationConfig, allowed: Sequenc
         parts[slice_of[sample.group]].append(sample)
     standings = enrol_authors(parts[0], parts[1] + parts[2], parts[3], config.enrolment)
     authors = tuple(row.author for row in standings if row.is_enrolled)
+    if not authors and may_be_nobody:
+        before = parts[0] + parts[1] + parts[2]
+        return Material(tuple(standings), (), tuple(parts[0]), (), (), tuple(before))
     if not authors:
-        rule = config.enrolment
-        raise ServiceError(
-            f"no author of {history.name} has {rule.least_samples} hunk samples in "
-            f"{rule.least_commits} commits before {date_of(history.cut)} and {rule.least_test_samples} "
-            "samples after it; move the cut with --test-share, or lower --authors-min"
-        )
+        raise ServiceError(nobody_enrolled(history, config))
     train, dev, calibration, test = (only_authors(part, authors) for part in parts)
     return Material(
         tuple(standings), authors, tuple(train),
@@ -192,6 +197,16 @@ def choose_material(history: History, config: EvaluationConfig, allowed: Sequenc
     )  # fmt: skip
 
 
+def nobody_enrolled(history: History, config: EvaluationConfig) -> str:
+    """What is missing where nobody takes part, and what to do."""
+    rule = config.enrolment
+    return (
+        f"no author of {history.name} has {rule.least_samples} hunk samples in {rule.least_commits} commits "
+        f"before {date_of(history.cut)} and {rule.least_test_samples} samples after it; move the cut with "
+        "--test-share, or lower --authors-min"
+    )
+
+
 def fit_ngrams(material: Material, samples: Sequence[Sample], config: EvaluationConfig) -> NgramClassifier:
     """B1 on the newest samples of every author."""
     chosen = cap_newest(samples, config.ngram_samples)
@@ -199,7 +214,9 @@ def fit_ngrams(material: Material, samples: Sequence[Sample], config: Evaluation
 
 
 def team_slices(history: History, authors: Sequence[str]) -> tuple[Corpus, ...]:
-    """The four slices with the code of these authors alone."""
+    """The four slices with the code of these authors alone, of everybody where there are none."""
+    if not authors:
+        return history.slices
     wanted = set(authors)
     return tuple(Corpus(tuple(p for p in corpus if p.author in wanted)) for corpus in history.slices)
 

@@ -169,7 +169,7 @@ def test_evaluation_end_to_end_and_again(
         keep=kept.append,
     )  # fmt: skip
     assert kept[-1] == found
-    assert [len(one.attribution) > 0 for one in kept] == [False, False, *[True] * 6]
+    assert [len(one.attribution) > 0 for one in kept] == [*[False] * 7, True]
     both = ["human:ann-example", "human:bob-example"]
     assert [row.author for row in found.authors if not row.reason] == both
     assert {row.kind for row in found.adapters} == {"team", "author", "null"}
@@ -393,5 +393,20 @@ def test_a_history_without_enough_code_says_what_to_do(
     repositories: tuple[Path, Path], tmp_path: Path
 ) -> None:
     config = SMALL.model_copy(update={"least_samples": 10_000})
+    named = HistoryChoice(authors=("human:ann-example",))
     with pytest.raises(ServiceError, match=r"no author of team.git has 10000 hunk samples.*--authors-min"):
-        evaluate(repositories[0], None, Settings(home=tmp_path), config)
+        evaluate(repositories[0], None, Settings(home=tmp_path), config, choice=named)
+
+
+def test_where_nobody_stands_on_both_sides_the_team_is_everybody(
+    repositories: tuple[Path, Path], base_directory: Path, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path, base=str(base_directory), processes=1)
+    found = evaluate(*repositories, settings, SMALL.model_copy(update={"least_samples": 10_000}))
+    assert {row.kind for row in found.adapters} == {"team", "null"}
+    assert (found.attribution, found.anchors, found.ablation, found.losses) == ((), (), (), None)
+    _foreign_code_is_told_apart(found)
+    assert found.flagged[0].n > 0
+    assert any(
+        "the team is everybody and has no authors: no author of team.git" in one for one in found.notes
+    )
