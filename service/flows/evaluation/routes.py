@@ -42,6 +42,8 @@ LEAST_TEXTS = 30
 MOST_TEXTS = 600
 """Texts of a repository, the newest of each author."""
 MOMENT_BATCHES = 40
+TEAM_STEPS = 400
+"""Optimiser steps of a joint fit, 2,048 tokens each."""
 
 
 def fit_team_routes(history: History, bench: Bench, config: EvaluationConfig) -> Routes:
@@ -52,9 +54,9 @@ def fit_team_routes(history: History, bench: Bench, config: EvaluationConfig) ->
     authors = choose_material(history, config).authors
     corpora = [history.slices[0].where_author(author).passages for author in authors]
     base = bench.routed.base
-    counter = bench.counter("routes of the team", FitConfig().steps)
+    counter = bench.counter("routes of the team", TEAM_STEPS)
     return fit_routes(
-        base, passage_batches(base, corpora), FitConfig(rank=bench.routed.routes.rank),
+        base, passage_batches(base, corpora), FitConfig(bench.routed.routes.rank, TEAM_STEPS),
         autocast=has_fast_bf16(base.device), progress=lambda _: counter(1),
     )  # fmt: skip
 

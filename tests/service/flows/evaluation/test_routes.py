@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fingerprint.lm.load import load_base
-from fingerprint.lm.routes import Routes
+from fingerprint.lm.routes import Routes, random_routes
 from service import ServiceError
 from service.flows.evaluation import routes as flow
 from service.flows.evaluation.bases import compare_bases, without_foreign
@@ -46,8 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("kind", ["team", "contrast"])
 def test_other_routes_are_another_span_of_the_same_base(
-    kind: Kind, folder: Path, base_directory: Path, tmp_path: Path
+    kind: Kind, folder: Path, base_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(flow, "TEAM_STEPS", 30)
     settings = Settings(home=tmp_path / "home", base=str(base_directory), processes=1)
     manifest = read_manifest(folder / "m.toml")
     own = Routes.load(base_directory / "routes")
@@ -57,11 +58,18 @@ def test_other_routes_are_another_span_of_the_same_base(
     back = Routes.load(tmp_path / kind / "routes", base)
     assert back.digest == made.digest != own.digest
     assert (back.rank, back.revision) == (own.rank, own.revision)
-    again = make_routes(manifest, "judged", folder, kind, settings, SMALL)
-    assert again.digest == made.digest
 
-    bases = {"own": str(base_directory), "other": str(tmp_path / kind)}
-    curve = compare_bases(without_foreign(manifest, "judged"), folder, bases, settings, SMALL)
+
+@pytest.mark.slow
+def test_other_routes_are_held_against_the_base_s_own(
+    folder: Path, base_directory: Path, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path / "home", base=str(base_directory), processes=1)
+    manifest = read_manifest(folder / "m.toml")
+    write_base(random_routes(load_base(str(base_directory)), 4, 7), settings.base, tmp_path / "other")
+    bases = {"own": str(base_directory), "other": str(tmp_path / "other")}
+    small = SMALL.model_copy(update={"tokens": 500, "hidden_samples": 10, "fisher_samples": 10})
+    curve = compare_bases(without_foreign(manifest, "judged"), folder, bases, settings, small)
     assert [row.base for row in curve.rows] == ["own", "other"]
     assert any("under the first base" in row.second for row in curve.rows[1].contrasts)
 
