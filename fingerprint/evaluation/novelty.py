@@ -13,7 +13,14 @@ import numpy as np
 from jaxtyping import Float
 
 from fingerprint.config import Combination, DriftConfig
-from fingerprint.drift.calibrate import cell_p_values, cells_of, conformal_p_value, flagged_share
+from fingerprint.drift.calibrate import (
+    LEVELS,
+    FlaggedShare,
+    cell_p_values,
+    cells_of,
+    conformal_p_value,
+    flagged_share,
+)
 from fingerprint.drift.lexical import NgramNeighbours
 from fingerprint.drift.nonconformity import Nonconformity
 from fingerprint.evaluation.baselines import NgramClassifier
@@ -28,7 +35,6 @@ from fingerprint.routing.combination import RULES
 from fingerprint.routing.extract import Measures
 from fingerprint.signature import TeamSignature
 
-LEVELS = (0.05, 0.1)
 UNITS = ("commit", "hunk")
 """What is told apart: a whole commit, or the added lines of one of its files."""
 LEAST_BAGS = 5
@@ -222,13 +228,15 @@ def commit_p_values(
 
 def flagged_rows(who: str, p_values: Novelty) -> list[FlaggedRow]:
     """Flagged shares at the usual levels."""
-    found = [flagged_share(p_values, level) for level in LEVELS]
-    return [
-        FlaggedRow(
-            who=who, level=f.level, n_flagged=f.n_flagged, n=f.n, share=f.share, low=f.low, high=f.high
-        )
-        for f in found
-    ]
+    return [flagged_row(who, flagged_share(p_values, level)) for level in LEVELS]
+
+
+def flagged_row(who: str, found: FlaggedShare) -> FlaggedRow:
+    """One share as a row."""
+    return FlaggedRow(
+        who=who, level=found.level, n_flagged=found.n_flagged, n=found.n, share=found.share, low=found.low,
+        high=found.high,
+    )  # fmt: skip
 
 
 def exchangeable_shares(

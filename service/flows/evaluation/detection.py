@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fingerprint.drift.calibrate import LEVELS, flagged_share
 from fingerprint.drift.lexical import fit_ngram_neighbours
 from fingerprint.drift.nonconformity import NGRAMS, ROUTES, Nonconformity
 from fingerprint.drift.reference import build_team_signature, cap_commits
@@ -23,6 +24,7 @@ from fingerprint.evaluation.novelty import (
     commit_p_values,
     drift_novelty,
     exchangeable_shares,
+    flagged_row,
     flagged_rows,
     ngram_novelty,
     perplexity_novelty,
@@ -46,6 +48,8 @@ CHARACTERS_PER_TOKEN = 4
 """Rough, for progress alone."""
 RECENT_COMMITS = 50.0
 """Half-life, in commits, of the recency-weighted p-values (NexCP)."""
+ADAPTIVE_STEP = 0.02
+"""Gamma of adaptive conformal inference (Gibbs and Candes 2021): what a false alarm takes off the level."""
 LEAST_TEXTS = 10
 """Fewer texts on a side say nothing of an AUROC."""
 OWN = "the team's own later commits"
@@ -278,7 +282,15 @@ def _flagged(setup: Setup, signature: TeamSignature, own: Measures) -> list[Flag
         *_flagged_by_part(OWN, setup, signature, own),
         *flagged_rows(f"{OWN}, calibration weighted by recency", weighted),
         *flagged_rows(f"{OWN}, calibrated on the commits just before each", rolled),
+        *(_adaptive_row(past, scores, level) for level in LEVELS),
     ]
+
+
+def _adaptive_row(past: np.ndarray, scores: np.ndarray, level: float) -> FlaggedRow:
+    """Flagged share by a level that gives way after every false alarm, each commit having turned out ours."""
+    alarms = conformal_alarms(past, scores, level, step=ADAPTIVE_STEP, window=len(past))
+    found = flagged_share(np.where(alarms.is_flagged, 0.0, 1.0), level)
+    return flagged_row(f"{OWN}, the same with an adaptive level", found)
 
 
 def _flagged_by_part(
