@@ -29,6 +29,7 @@ LeastSamples = Annotated[int | None, typer.Option(min=1, help="Hunk samples an a
 Unseen = Annotated[
     int | None, typer.Option(min=0, help="Authors left out in turn; each costs a team adapter.")
 ]
+Commits = Annotated[int | None, typer.Option(min=20, help="Commits a side on which drift is measured.")]
 Skip = Annotated[
     list[str] | None,
     typer.Option("--skip", help=f"A part left out: {', '.join(get_args(Part))}. Repeatable."),
@@ -71,6 +72,7 @@ def evaluate(
     authors: Authors = None,
     authors_min: LeastSamples = None,
     unseen: Unseen = None,
+    commits: Commits = None,
     test_share: TestShare = None,
     skip: Skip = None,
     judge: Judge = False,
@@ -85,8 +87,8 @@ def evaluate(
 
     chosen = {
         "tokens": tokens, "n_null_sets": null_sets, "most_authors": authors, "least_samples": authors_min,
-        "unseen_authors": unseen, "null_authors": null_authors, "skip": _parts(skip),
-        "adapter_seed": adapter_seed, "judge": judge or None,
+        "unseen_authors": unseen, "null_authors": null_authors, "drift_commits": commits,
+        "skip": _parts(skip), "adapter_seed": adapter_seed, "judge": judge or None,
     }  # fmt: skip
     config = _config(fast, {name: value for name, value in chosen.items() if value is not None})
     if test_share is not None:
