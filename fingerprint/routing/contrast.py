@@ -79,7 +79,7 @@ class Pairs:
     alike: Bool[Tensor, "b b"]
     weights: Float[Tensor, "b b"]
 
-    def loss(self, features: Float[Tensor, "b f"], temperature: float) -> Tensor | None:
+    def loss(self, features: Float[Tensor, "b f"], temperature: float) -> Float[Tensor, ""] | None:
         """Mean over texts with a like one of -log of the share that the like ones take; None without any.
 
         With more than one like text the mean of their probabilities is taken inside the logarithm.
@@ -255,5 +255,5 @@ def _features(
     return (sketches.to(a) @ whitened.T).flatten(1)
 
 
-def _rms(values: Tensor) -> float:
+def _rms(values: Float[Tensor, ...]) -> float:
     return float(values.detach().pow(2).mean().sqrt())
