@@ -128,7 +128,7 @@ def sketch_gradients(
     zero = routed.zero_weights()
     for first in range(0, n_texts, TEXTS_AT_ONCE):
         at = np.flatnonzero((owner >= first) & (owner < first + TEXTS_AT_ONCE))
-        own = [rows[i] for i in at]
+        own = [rows[i] for i in at.tolist()]
         with routed.at(zero, zero, 0.0):
             chunk = _read_sketches(routed, own, owner[at] - first, mix, batch_tokens)
         squares = sum((z**2).sum(dim=(1, 2)) for z in chunk.values())
