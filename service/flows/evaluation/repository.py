@@ -38,6 +38,7 @@ MOST_AUTHOR_ROWS = 20
 _HERE: tuple[Part, ...] = ("strangers", "masked")
 """Parts of the first process alone. A second one, if allowed, makes the others meanwhile, attribution first;
 the first then takes these from the other end, all but attribution, and finds what is made."""
+_UNJUDGED = {"judge": False, "n_draws": 1}
 _OF_TEAM: tuple[Part, ...] = (*_HERE, "changes")
 """Parts that ask of no author: what is left where nobody has enough code on both sides of the cut."""
 
@@ -95,10 +96,10 @@ def _fill(
     bench: Bench, history: History, other: History | None, material: Material, config: EvaluationConfig,
     choice: HistoryChoice,
 ) -> None:  # fmt: skip
-    """Make the results of the later parts, in a second process; it asks nobody to judge."""
+    """Make what the later parts read, in a second process: it asks nobody to judge, and draws no intervals."""
     from service.flows.evaluation.setup import set_up
 
-    setup = set_up(bench, history, other, material, config.model_copy(update={"judge": False}))
+    setup = set_up(bench, history, other, material, config.model_copy(update=_UNJUDGED))
     parts = _parts(choice, lambda _: None)
     for part in parts if material.authors else _OF_TEAM:
         if part not in (*config.skip, *_HERE):
