@@ -96,7 +96,7 @@ def _fill(
     bench: Bench, history: History, other: History | None, material: Material, config: EvaluationConfig,
     choice: HistoryChoice,
 ) -> None:  # fmt: skip
-    """Make what the later parts read, in a second process: it asks nobody to judge, and draws no intervals."""
+    """Make what the later parts read, in a second process: it asks nobody to judge and draws no intervals."""
     from service.flows.evaluation.setup import set_up
 
     setup = set_up(bench, history, other, material, config.model_copy(update=_UNJUDGED))
