@@ -93,7 +93,7 @@ class EvaluationConfig(Dials):
             hidden_samples=60,
             test_samples=200,
             drift_commits=40,
-            commit_tokens=800,
+            commit_tokens=1_000,
             loss_tokens=3_000,
             unseen_authors=1,
             ablated_hunks=20,
