@@ -131,7 +131,12 @@ class FlaggedShare:
 
 def flagged_share(p_values: np.ndarray, level: float) -> FlaggedShare:
     """Flagged share at a level with its interval; p_values [n], one per commit."""
-    n_flagged, n = int(np.sum(np.asarray(p_values) <= level)), len(p_values)
+    return share_of_flags(np.asarray(p_values) <= level, level)
+
+
+def share_of_flags(is_flagged: np.ndarray, level: float) -> FlaggedShare:
+    """The same of verdicts [n], one per commit, however the level was held."""
+    n_flagged, n = int(np.sum(is_flagged)), len(is_flagged)
     return FlaggedShare(level, n_flagged, n, *clopper_pearson(n_flagged, n))
 
 

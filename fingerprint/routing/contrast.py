@@ -25,7 +25,7 @@ from fingerprint import FingerprintError
 from fingerprint.lm.pair import RoutedModel
 from fingerprint.lm.routes import Routes, canonicalise
 from fingerprint.lm.tokens import TokenizedPassage, length_buckets, pad_batch
-from fingerprint.routing.contributions import backpropagate_scored
+from fingerprint.routing.contributions import backpropagate_scored, tapped_inputs
 
 TEXTS_AT_ONCE = 32
 _JITTER = 1e-6
@@ -154,32 +154,20 @@ def _read_sketches(
     mix: Mapping[str, Tensor], batch_tokens: int,
 ) -> dict[str, Tensor]:  # fmt: skip
     n_texts = int(owner.max(initial=-1)) + 1
-    found: dict[str, Tensor] = {}
+    found = {
+        site: torch.zeros(n_texts, signs.shape[1], routed.base.site_shape(site)[1], device=routed.device)
+        for site, signs in mix.items()
+    }
     here = torch.zeros(0, dtype=torch.long)
 
-    def hook_for(site: str) -> Callable[..., None]:
-        def on_forward(_module: object, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            h = inputs[0].detach()
+    def accumulate(site: str, h: Float[Tensor, "b t i"], gradient: Float[Tensor, "b t d_out"]) -> None:
+        mixed = gradient.float() @ mix[site]
+        found[site].index_add_(0, here, torch.bmm(mixed.transpose(1, 2), h.float()))
 
-            def on_backward(gradient: Tensor) -> None:
-                mixed = gradient.float() @ mix[site]
-                found[site].index_add_(0, here, torch.bmm(mixed.transpose(1, 2), h.float()))
-
-            output.register_hook(on_backward)
-
-        return on_forward
-
-    for site, signs in mix.items():
-        d_in = routed.base.site_shape(site)[1]
-        found[site] = torch.zeros(n_texts, signs.shape[1], d_in, device=routed.device)
-    handles = [module.register_forward_hook(hook_for(site)) for site, module in routed.modules.items()]
-    try:
+    with tapped_inputs(routed.modules, accumulate):
         for indices in length_buckets(rows, batch_tokens):
             here = torch.from_numpy(owner[indices]).to(routed.device)
             backpropagate_scored(routed, pad_batch(rows, indices).to(routed.device))
-    finally:
-        for handle in handles:
-            handle.remove()
     return found
 
 

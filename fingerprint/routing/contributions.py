@@ -14,7 +14,7 @@ included, the contributions sum to Lambda = log p_end - log p_start; the differe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -236,23 +236,34 @@ def gauss_legendre(n_points: int) -> list[tuple[float, float]]:
 
 
 Tap = Callable[[str, Tensor, Tensor], None]
-"""Called in the backward pass with (site, z [B, T, r], G [B, T, d_out])."""
+"""Called in the backward pass with (site, what was kept of its inputs [B, T, n], G [B, T, d_out])."""
 
 
-@contextmanager
-def tapped(modules: Mapping[str, nn.Module], tap: Tap) -> Iterator[None]:
-    """Within, every backward pass calls ``tap`` once per site; the hooks go however the block ends.
+def tapped(modules: Mapping[str, nn.Module], tap: Tap) -> AbstractContextManager[None]:
+    """Within, every backward pass calls ``tap`` once per site, with z; the hooks go however the block ends.
 
     Args:
         modules: the peft layer of each site (``RoutedModel.modules``).
     """
+    downs = {site: m.get_parameter(f"lora_A.{ADAPTER}.weight").detach() for site, m in modules.items()}
+    return _tapped(modules, lambda site, h: h @ downs[site].to(h).T, tap)
+
+
+def tapped_inputs(modules: Mapping[str, nn.Module], tap: Tap) -> AbstractContextManager[None]:
+    """As ``tapped``, with the site's whole input h [B, T, d_in] in place of z."""
+    return _tapped(modules, lambda _site, h: h, tap)
+
+
+@contextmanager
+def _tapped(
+    modules: Mapping[str, nn.Module], keep: Callable[[str, Tensor], Tensor], tap: Tap
+) -> Iterator[None]:
+    """``keep``: what of a site's input waits for the backward pass."""
 
     def hook_for(site: str) -> Callable[..., None]:
-        down = modules[site].get_parameter(f"lora_A.{ADAPTER}.weight").detach()
-
         def on_forward(_module: object, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            z = inputs[0].detach() @ down.to(inputs[0]).T
-            output.register_hook(lambda gradient: tap(site, z, gradient))
+            kept = keep(site, inputs[0].detach())
+            output.register_hook(lambda gradient: tap(site, kept, gradient))
 
         return on_forward
 

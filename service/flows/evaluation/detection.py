@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fingerprint.drift.calibrate import LEVELS, flagged_share
+from fingerprint.drift.calibrate import LEVELS, share_of_flags
 from fingerprint.drift.lexical import fit_ngram_neighbours
 from fingerprint.drift.nonconformity import NGRAMS, ROUTES, Nonconformity
 from fingerprint.drift.reference import build_team_signature, cap_commits
@@ -289,8 +289,7 @@ def _flagged(setup: Setup, signature: TeamSignature, own: Measures) -> list[Flag
 def _adaptive_row(past: np.ndarray, scores: np.ndarray, level: float) -> FlaggedRow:
     """Flagged share by a level that gives way after every false alarm, each commit having turned out ours."""
     alarms = conformal_alarms(past, scores, level, step=ADAPTIVE_STEP, window=len(past))
-    found = flagged_share(np.where(alarms.is_flagged, 0.0, 1.0), level)
-    return flagged_row(f"{OWN}, the same with an adaptive level", found)
+    return flagged_row(f"{OWN}, the same with an adaptive level", share_of_flags(alarms.is_flagged, level))
 
 
 def _flagged_by_part(

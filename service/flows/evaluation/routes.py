@@ -68,11 +68,9 @@ def fit_contrast_routes(teachers: Sequence[tuple[Bench, History]]) -> Routes:
 
     bench = teachers[0][0]
     routed = bench.routed
-    texts = [_texts(own, teaching_samples(history)) for own, history in teachers]
-    corpora = [
-        [passage for sample in teaching_samples(history) for passage in sample.passages]
-        for _, history in teachers
-    ]
+    samples = [teaching_samples(history) for _, history in teachers]
+    texts = [_texts(own, some) for (own, _), some in zip(teachers, samples, strict=True)]
+    corpora = [[passage for sample in some for passage in sample.passages] for some in samples]
     batches = (batch for _, batch in islice(passage_batches(routed.base, corpora), MOMENT_BATCHES))
     moments = site_second_moments(routed, batches)
     counter = bench.counter("contrast of the routes", ContrastConfig().steps)
