@@ -198,14 +198,35 @@ def _change_drop_reason(texts: Sequence[FileText]) -> DropReason | None:
 def _is_codemod(patches: Sequence[FilePatch]) -> bool:
     """True if one edit, told by the tokens it takes out and puts in, repeats over many files."""
     hunks = [(patch.path, hunk) for patch in patches for hunk in patch.hunks]
-    sample = hunks[:: max(1, len(hunks) // CODEMOD_SAMPLE)]
-    sampled = Counter(_edit(hunk) for _, hunk in sample)
-    if sampled.most_common(1)[0][1] < CODEMOD_SHARE / 2 * len(sample):
+    sample = [hunk for _, hunk in hunks[:: max(1, len(hunks) // CODEMOD_SAMPLE)]]
+    if not _may_repeat(sample, CODEMOD_SHARE / 2 * len(sample)):
         return False
     edits = [(_edit(hunk), path) for path, hunk in hunks]
     edit, n = Counter(edit for edit, _ in edits).most_common(1)[0]
     n_files = len({path for other, path in edits if other == edit})
     return edit != _NO_EDIT and n_files >= CODEMOD_FILES and n >= CODEMOD_SHARE * len(edits)
+
+
+def _may_repeat(hunks: Sequence[Hunk], least: float) -> bool:
+    """True if one edit is that of at least so many of the hunks.
+
+    The shortest are read first: the answer is often known before the long ones, whose tokens cost most.
+    """
+    seen = Counter[tuple[frozenset[str], frozenset[str]]]()
+    most = 0
+    for n_left, hunk in zip(reversed(range(len(hunks))), sorted(hunks, key=_length), strict=True):
+        edit = _edit(hunk)
+        seen[edit] += 1
+        most = max(most, seen[edit])
+        if most >= least:
+            return True
+        if most + n_left < least:
+            return False
+    return False
+
+
+def _length(hunk: Hunk) -> int:
+    return len(hunk.lines)
 
 
 _NO_EDIT = (frozenset[str](), frozenset[str]())

@@ -143,6 +143,14 @@ def test_codemod_is_told_by_its_repeated_edit():
     assert len(clean_patches(distinct)[0]) == 12
 
 
+def test_codemod_is_told_beside_long_hunks():
+    edits = [changed(f"m{n}.py", "-old_name(x)", "+new_name(x)") for n in range(14)]
+    long = [added_file(f"long{n}.py", "\n".join(f"x{n}_{k} = {k}" for k in range(90))) for n in range(6)]
+    assert clean_patches(edits + long)[1].dropped == {DropReason.CODEMOD: Tally(14 + 540, 20, 1)}
+    few, many = edits[:9], [*long, *(added_file(f"s{n}.py", f"y{n} = f{n}(z{n})") for n in range(9))]
+    assert len(clean_patches(few + many)[0]) == 24  # nine of 24 hunks are below the share
+
+
 def test_bulk_commit():
     big = [added_file("a.py", "\n".join(f"x{n} = {n}" for n in range(3001)))]
     assert clean_patches(big)[1].dropped == {DropReason.BULK: Tally(3001, 1, 1)}
