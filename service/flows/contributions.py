@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from service.artifacts import ArtifactError, ArtifactStore, read_json
 from service.settings import Settings
 
 FORMAT = 1
+BLOCK_BYTES = 1 << 18
+"""Text compressed at once."""
 _CONTRIBUTION = TypeAdapter(Contribution)
 
 
@@ -102,16 +105,24 @@ class ContributionStore:
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.directory / f"part-{number:06}.jsonl.gz"
         draft, n = path.with_suffix(".tmp"), 0
-        digest = hashlib.sha256()
+        digest, block, sent = hashlib.sha256(), bytearray(), None
         with (
             draft.open("wb") as raw,
             gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, compresslevel=3) as stream,
+            ThreadPoolExecutor(1) as beside,  # zlib leaves the interpreter to the parser
         ):
             for contribution in contributions:
-                line = _CONTRIBUTION.dump_json(contribution) + b"\n"
-                digest.update(line)
-                stream.write(line)
+                block += _CONTRIBUTION.dump_json(contribution) + b"\n"
                 n += 1
+                if len(block) >= BLOCK_BYTES:
+                    digest.update(block)
+                    if sent is not None:
+                        sent.result()
+                    sent, block = beside.submit(stream.write, block), bytearray()
+            if sent is not None:
+                sent.result()
+            digest.update(block)
+            stream.write(block)
         if not n:
             draft.unlink()
             return {"name": path.name, "n": 0, "sha256": digest.hexdigest()}

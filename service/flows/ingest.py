@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,7 +112,8 @@ class _Reading:
         )
         parts = [] if state is None else list(state["parts"])
         wanted = (c for c in stream if forgotten_digest(c.author) not in self.forgotten)
-        part = self.store.append(wanted if self.forgotten else iter(stream), next_number(parts))
+        with contextlib.closing(stream):  # a full disk ends git, too
+            part = self.store.append(wanted if self.forgotten else iter(stream), next_number(parts))
         after = _state_after(stream, state, [*parts, part] if part["n"] else parts)
         after = without(self.forgotten, after)
         self.store.complete(after)

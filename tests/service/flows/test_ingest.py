@@ -7,11 +7,13 @@ import os
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from connectors import ConnectorError
 from connectors.identity.author import forgotten_digest
 from service.artifacts import ArtifactError
+from service.flows import contributions
 from service.flows.contributions import forget_contributions
 from service.flows.ingest import NotIngestedError, ingest, load_ingested
 from service.flows.team import TeamChoice, UnknownAuthorError, enrol, find_author
@@ -93,6 +95,37 @@ def test_a_torn_run_leaves_the_last_one(repository: Path, settings: Settings):
     commit(repository, "d.py", function("delta"), day=4)
     assert ingest(repository, settings).n_new == 1
     assert len(list(store)) == 4
+
+
+def test_a_run_that_fails_in_the_middle_leaves_no_git_behind(
+    repository: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    before = children()
+
+    def full(*_: object) -> bytes:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(contributions.gzip.GzipFile, "write", full)
+    monkeypatch.setattr(contributions, "BLOCK_BYTES", 1)
+    with pytest.raises(OSError, match="No space left"):
+        ingest(repository, settings)
+    assert children() == before
+    monkeypatch.undo()
+    assert ingest(repository, settings).n_new == 3
+
+
+def children() -> set[int]:
+    """Processes that this one started and has not waited for."""
+    return {process.pid for process in psutil.Process().children()}
+
+
+def test_parts_are_the_same_however_they_are_cut(
+    repository: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = ingest(repository, settings).store
+    monkeypatch.setattr(contributions, "BLOCK_BYTES", 1)
+    cut = ingest(repository, Settings(home=tmp_path / "other")).store
+    assert (list(cut), cut.digest) == (list(whole), whole.digest)
 
 
 def test_damage_is_named(repository: Path, settings: Settings):
