@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -198,26 +198,32 @@ def test_the_protocol_is_fenced_below_the_check_too(remote: Sandbox, tmp_path: P
 def answering(answer: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
     """A server that gives one answer, or none; it keeps what it was sent."""
     seen: list[bytes] = []
+    held: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             while True:
                 try:
-                    connection, _ = server.accept()
+                    held.append(server.accept()[0])
                 except OSError:
                     return
-                seen.append(connection.recv(65_536))
-                if answer is not None:
-                    connection.sendall(answer)
-                    connection.close()
-                else:
-                    held.append(connection)
+                with suppress(OSError):  # git may be gone already
+                    seen.append(held[-1].recv(65_536))
+                    if answer is not None:
+                        held[-1].sendall(answer)
+                        held[-1].close()
 
-        held: list[socket.socket] = []
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/acme/rocket.git", seen
-        for connection in held:
-            connection.close()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/acme/rocket.git", seen
+        finally:
+            for connection in (server, *held):  # a blocked accept or recv returns
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+            for connection in held:
+                connection.close()
 
 
 NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
