@@ -246,7 +246,7 @@ def train_authors(
     tasks: dict[str, StackedTask] = {}
     start = routed.zero_weights()
     for name, code in codes.items():
-        windows, own_dev = _author_windows(routed, code.train, dev, code.author, config)
+        windows, own_dev = author_windows(routed, code.train, dev, code.author, config)
         tasks[name] = StackedTask(windows, own_dev, start, config, budget, code.checkpoint)
 
     def told(name: str, trained: TrainedWeights) -> None:
@@ -294,7 +294,7 @@ def train_author_state(
     Raises:
         InsufficientCodeError: fewer scored tokens than ``config.least_author_tokens``.
     """
-    windows, own_dev = _author_windows(routed, train, dev, author, config)
+    windows, own_dev = author_windows(routed, train, dev, author, config)
     return train_adapter(
         routed,
         windows,
@@ -423,7 +423,7 @@ def loss_matrix(
     return np.stack(rows)
 
 
-def _author_windows(
+def author_windows(
     routed: RoutedModel, train: Corpus, dev: Corpus, author: str, config: AdapterConfig
 ) -> tuple[list[TokenizedPassage], list[TokenizedPassage]]:
     """What an author is trained on, and what the training is stopped on: their own if it is enough."""

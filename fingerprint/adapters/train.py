@@ -169,9 +169,9 @@ def estimate_cost(
     autocast = wants_bf16(routed, precision)
     middle = plan.n_steps // 2
     with state_kept(routed), fast_passes(routed, autocast):
-        _step_loss(routed, plan, middle, autocast).backward()  # the first pass pays for allocation
+        step_loss(routed, plan, middle, autocast).backward()  # the first pass pays for allocation
         started = time.perf_counter()
-        _step_loss(routed, plan, middle, autocast).backward()
+        step_loss(routed, plan, middle, autocast).backward()
         per_token = (time.perf_counter() - started) / plan.tokens[middle]
         for b in routed.parameters.values():
             b.grad = None
@@ -216,7 +216,7 @@ def _optimise(
         run.dev_history.append((0, mean_dev_loss(routed, plan.dev, autocast=autocast)))
     first, started, saved = run.step, time.monotonic(), time.monotonic()
     while run.step < plan.n_steps:
-        loss = _step_loss(routed, plan, run.step, autocast)
+        loss = step_loss(routed, plan, run.step, autocast)
         _move(routed, muon, loss, plan.learning_rate(run.step))
         run.step += 1
         run.losses.append(float(loss.detach()))
@@ -234,7 +234,8 @@ def _optimise(
             progress(_progress(plan, run, first, time.monotonic() - started))
 
 
-def _step_loss(routed: RoutedModel, plan: Plan, step: int, autocast: bool) -> Float[Tensor, ""]:
+def step_loss(routed: RoutedModel, plan: Plan, step: int, autocast: bool) -> Float[Tensor, ""]:
+    """Mean loss of one planned step's batch in the model's current state, nats per scored token."""
     batch = plan.batch(step).to(routed.device)
     with torch.autocast(routed.device.type, torch.bfloat16, enabled=autocast):
         return mean_loss(routed.model, batch)
