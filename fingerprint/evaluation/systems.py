@@ -13,6 +13,8 @@ B10 = "language model as judge (B10)"
 TEXT_SYSTEMS = (B1, B2, B3, B4)
 
 ALM = "per-author perplexity (B7, ALM)"
+INDEPENDENT = "perplexity, an adapter with its own A"
+"""The ablation of shared routes."""
 BY_CELL = "perplexity by kind of token"
 SCAN = "routes, scan summed"
 SCAN_UNBIASED = "routes, scan summed, past mean removed"
@@ -27,6 +29,8 @@ FUSED_FISHER = "B6 + Fisher kernel, stacked"
 EVERYTHING = "B6 + perplexity by kind + B8 + routes, stacked"
 REFITTED = ", refitted"
 """Behind a name: read up to the cut instead of the train slice alone."""
+UNDER_FIRST = ", under the first base"
+"""Behind a name: by the first of several bases that are compared."""
 
 PERPLEXITY = "perplexity of the base (control)"
 SIZE = "fewer tokens (control)"

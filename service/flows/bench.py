@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
+
 from fingerprint.config import ProfileConfig
 from fingerprint.passage import Corpus
 from fingerprint.provenance import CODE_VERSION, Provenance, digest_of
@@ -38,6 +40,12 @@ class Stage:
 
 
 Progress = Callable[[Stage], None]
+
+
+def print_steps(stage: Stage) -> None:
+    """One line on stderr as a step ends, or as it begins where its length is unknown."""
+    if stage.total is None or stage.done == stage.total:
+        Console(stderr=True).print(stage.name)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
 
 from fingerprint.evaluation.agents import AgentTexts, Judged, MeanOver, donors_of, score_elsewhere, shuffled
 from fingerprint.evaluation.config import EvaluationConfig
@@ -24,14 +23,14 @@ from fingerprint.evaluation.systems import B1, B8, FISHER
 from fingerprint.passage import Corpus
 from service import ServiceError
 from service.artifacts import read_arrays, write_arrays
-from service.flows.bench import Bench, Progress, Stage
+from service.flows.bench import Bench, Progress, Stage, print_steps
 from service.flows.evaluation.all import choice_of
 from service.flows.evaluation.detection import LEAST_TEXTS
 from service.flows.evaluation.fisher import SPREAD_SAMPLES
 from service.flows.evaluation.manifest import Manifest, RepositoryEntry, find_clone, read_manifest
 from service.flows.evaluation.setup import open_bench
 from service.flows.evaluation.text import read_history_of
-from service.settings import Settings
+from service.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from fingerprint.evaluation.attribution import SampleRows
@@ -203,16 +202,10 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="one repository; may be repeated")
     parser.add_argument("--out", type=Path, required=True, help="file of the result")
     given = parser.parse_args()
-    settings = Settings() if given.home is None else Settings(home=given.home)
-    console = Console(stderr=True)
-
-    def say(stage: Stage) -> None:
-        if stage.done == stage.total or stage.total is None:
-            console.print(stage.name)
-
+    settings = read_settings(home=given.home)
     found = tell_agents(
         read_manifest(given.manifest), given.repositories, settings, EvaluationConfig(), only=given.only,
-        report=say,
+        report=print_steps,
     )  # fmt: skip
     given.out.write_text(found.model_dump_json() + "\n", encoding="utf-8")
 

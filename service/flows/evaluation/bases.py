@@ -2,7 +2,8 @@
 
 ``python -m service.flows.evaluation.bases MANIFEST NAME --repositories FOLDER --base LABEL=DIR --out FILE``,
 with a ``--base`` each. The bases share a tokenizer, so that losses and hunks compare; a DIR has its
-``routes`` folder, and ``starter`` is the embedded base.
+``routes`` folder, and ``starter`` is the embedded base. ``--independent`` adds ordinary LoRAs over the first
+base, each author with an A of their own.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-from rich.console import Console
 
 from fingerprint.evaluation.config import EvaluationConfig, Part
 from fingerprint.evaluation.results import BaseCurve, BaseRow, ContrastRow, Evaluation
-from fingerprint.evaluation.systems import ALM, SITES
+from fingerprint.evaluation.systems import ALM, SITES, UNDER_FIRST
 from service import ServiceError
-from service.flows.bench import Stage
+from service.flows.bench import print_steps
 from service.flows.evaluation.all import evaluate_all
+from service.flows.evaluation.independent import independent_row, open_setup
 from service.flows.evaluation.manifest import Manifest, read_manifest
-from service.settings import Settings
+from service.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from fingerprint.lm.load import Base
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 HELD_OUT_TOKENS = 100_000
 """Tokens of the held-out packages that bits a byte are taken on."""
-UNDER_FIRST = ", under the first base"
 _OTHERS: tuple[Part, ...] = tuple(part for part in get_args(Part) if part != "attribution")
 """All parts but attribution."""
 
@@ -41,14 +41,15 @@ class BasesError(ServiceError):
 
 def compare_bases(
     manifest: Manifest, folder: Path, bases: Mapping[str, str], settings: Settings,
-    config: EvaluationConfig, *, heldout: Path | None = None,
+    config: EvaluationConfig, *, heldout: Path | None = None, independent: bool = False,
     keep: Callable[[BaseCurve], None] = lambda _: None,
 ) -> BaseCurve:  # fmt: skip
     """Attribution of later hunks of a manifest's one repository under every base.
 
     Args:
         bases: directory, or "starter", by label; the others are held against the first.
-        heldout: token array of held-out packages. keep: is given the curve so far after every base.
+        heldout: token array of held-out packages. independent: add a row of adapters that share no routes,
+            over the first base. keep: is given the curve so far after every base.
 
     Raises:
         BasesError: two bases did not score the same hunks.
@@ -59,10 +60,14 @@ def compare_bases(
     for label, base in bases.items():
         donated: list[Donation] = []
         own = settings.model_copy(update={"base": base})
-        (found,) = evaluate_all(manifest, folder, own, config, report=_say, donate=donated.append)
+        (found,) = evaluate_all(manifest, folder, own, config, report=print_steps, donate=donated.append)
         first = first or donated[0]
         rows.append(_row(label, base, found, found.contrasts + gain(donated[0], first), heldout))
         keep(_curve(manifest, config, rows))
+        if independent and len(rows) == 1:
+            setup = open_setup(manifest.repositories[0], folder, own, config, print_steps)
+            rows.append(independent_row(setup, rows[0], first))
+            keep(_curve(manifest, config, rows))
     return _curve(manifest, config, rows)
 
 
@@ -75,11 +80,6 @@ def without_foreign(manifest: Manifest, name: str) -> Manifest:
     """One repository, without foreign code: it would cost a team adapter of its own."""
     entry = manifest.entry(name).model_copy(update={"foreign": ""})
     return manifest.model_copy(update={"repositories": (entry,), "people": ()})
-
-
-def _say(stage: Stage) -> None:
-    if stage.done == stage.total:
-        Console(stderr=True).print(stage.name)
 
 
 def _row(
@@ -140,9 +140,11 @@ def main() -> None:
     parser.add_argument("name", help="one repository of the manifest")
     parser.add_argument("--repositories", type=Path, required=True, help="where the clones are, by name")
     parser.add_argument("--base", action="append", required=True, help="LABEL=DIR or LABEL=starter")
+    parser.add_argument("--independent", action="store_true", help="a row of ordinary LoRAs besides")
     parser.add_argument("--heldout", type=Path, help="token array of held-out packages")
     parser.add_argument("--tokens", type=int, default=30_000, help="scored tokens an author")
     parser.add_argument("--samples", type=int, default=600, help="hunks judged, and of the past, at most")
+    parser.add_argument("--home", type=Path, help="where results are kept")
     parser.add_argument("--out", type=Path, required=True, help="file of the curve")
     given = parser.parse_args()
     bases = dict(one.split("=", 1) for one in given.base)
@@ -153,8 +155,11 @@ def main() -> None:
     def keep(curve: BaseCurve) -> None:
         given.out.write_text(curve.model_dump_json() + "\n", encoding="utf-8")
 
-    folder = given.repositories
-    compare_bases(manifest, folder, bases, Settings(), config, heldout=given.heldout, keep=keep)
+    folder, settings = given.repositories, read_settings(home=given.home)
+    compare_bases(
+        manifest, folder, bases, settings, config, heldout=given.heldout, independent=given.independent,
+        keep=keep,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -31,14 +31,15 @@ from fingerprint.evaluation.systems import (
     B8,
     B9,
     FISHER,
+    INDEPENDENT,
     LOGISTIC,
     PERPLEXITY,
     SCAN,
     SITES,
     SIZE,
     TEXT_LOGISTIC,
+    UNDER_FIRST,
 )
-from service.flows.evaluation.bases import UNDER_FIRST
 
 FOLDER = Path(__file__).parents[3] / "fingerprint" / "evaluation"
 SHOWN_DETECTORS = (DRIFT, LAMBDA, NEIGHBOURS, PERPLEXITY, SIZE)
@@ -58,7 +59,7 @@ def keep(paths: Sequence[Path], folder: Path) -> None:
         text = path.read_text(encoding="utf-8")
         if "rows" in json.loads(text):
             curve = BaseCurve.model_validate_json(text)
-            (folder / "bases" / f"{curve.repository}.json").write_text(text, encoding="utf-8")
+            (folder / "bases" / f"{_slug(curve)}.json").write_text(text, encoding="utf-8")
             continue
         if "repositories" in json.loads(text):
             AgentTransfer.model_validate_json(text)
@@ -94,7 +95,7 @@ def read_results(folder: Path) -> list[Evaluation]:
     ]
 
 
-def _slug(one: Evaluation) -> str:
+def _slug(one: Evaluation | BaseCurve) -> str:
     return one.repository.replace(", ", "-")
 
 
@@ -138,12 +139,12 @@ def render(
         "contrasts": _table(found, _contrasts),
         "detection": _images(found, "detection") + "\n\n" + _table(found, _detection),
         "flagged": _table(found, _flagged),
-        "sequences": _table([one for one in found if one.sequences], _sequences),
+        "sequences": _table(found, _sequences),
         "evidence": _table(found, _evidence),
         "halves": _table(found, _halves),
         "ablation": _table(found, _ablation),
         "nulls": _table(found, _nulls),
-        "anchors": _table([one for one in found if one.anchors], _anchors),
+        "anchors": _table(found, _anchors),
         "changes": _changes([*found, *changes]),
         "bases": "\n\n".join(_curve(one) for one in curves),
         "agents": "\n\n".join(_agents(one) for one in agents),
@@ -172,7 +173,7 @@ def figures(found: Sequence[Evaluation]) -> Iterator[tuple[str, str]]:
             yield f"detection-{slug}.svg", forest_svg(name, lines)
 
 
-CURVE_SYSTEMS = (ALM, SCAN, SITES, LOGISTIC, FISHER, B8, B9, B1, B6, TEXT_LOGISTIC)
+CURVE_SYSTEMS = (ALM, INDEPENDENT, SCAN, SITES, LOGISTIC, FISHER, B8, B9, B1, B6, TEXT_LOGISTIC)
 """Systems of the curve over bases; the last three read text alone and should not move."""
 
 
@@ -181,20 +182,20 @@ def curve_figures(curves: Sequence[BaseCurve]) -> Iterator[tuple[str, str]]:
     for one in curves:
         lines = [
             Row(f"{system}: {row.base}", kind_of(system), found.auroc)
-            for system in (ALM, SITES, LOGISTIC, B6)
+            for system in (ALM, INDEPENDENT, SITES, LOGISTIC, B6)
             for row in one.rows
             for found in row.systems
             if (found.system, found.unit) == (system, "hunk")
         ]
         title = f"{one.repository}: the same later hunks under every base, AUROC"
-        yield f"bases-{one.repository}.svg", forest_svg(title, lines)
+        yield f"bases-{_slug(one)}.svg", forest_svg(title, lines)
 
 
 def _curve(one: BaseCurve) -> str:
     """One column a base."""
     head = [f"{one.repository}, {one.tokens:,} tokens an author", *(row.base for row in one.rows)]
     table = _side_by_side(head, [dict(_base_rows(row)) for row in one.rows])
-    return f"![bases-{one.repository}](figures/bases-{one.repository}.svg)\n\n{table}"
+    return f"![bases-{_slug(one)}](figures/bases-{_slug(one)}.svg)\n\n{table}"
 
 
 def _base_rows(row: BaseRow) -> Iterator[tuple[str, str]]:
@@ -232,8 +233,9 @@ _Rows = Callable[[Evaluation], Iterator[tuple[str, str]]]
 
 
 def _table(found: Sequence[Evaluation], rows_of: _Rows) -> str:
-    """One row a figure, one column a repository."""
-    return _side_by_side(["", *(one.repository for one in found)], [dict(rows_of(one)) for one in found])
+    """One row a figure, one column a repository that has any."""
+    columns = {one.repository: rows for one in found if (rows := dict(rows_of(one)))}
+    return _side_by_side(["", *columns], list(columns.values()))
 
 
 def _side_by_side(head: Sequence[str], columns: Sequence[Mapping[str, str]]) -> str:
@@ -253,7 +255,8 @@ def _facts(one: Evaluation) -> Iterator[tuple[str, str]]:
     history, losses = one.history, one.losses
     yield "foreign code", one.foreign or "-"
     yield "authors", str(len(losses.columns) if losses else 0)
-    yield "scored tokens an author", f"{history['budget_tokens']:,}"
+    if losses is not None:
+        yield "scored tokens an author", f"{history['budget_tokens']:,}"
     before = sum(int(history[f"{part}_commits"] or 0) for part in ("train", "dev", "calibration"))
     yield "commits before the cut", f"{before:,}"
     yield "cut", str(history["test_from"])

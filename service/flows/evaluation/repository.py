@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from fingerprint.evaluation.config import EvaluationConfig, Part
 from fingerprint.evaluation.protocol import Standing
@@ -39,6 +39,7 @@ _HERE: tuple[Part, ...] = ("strangers", "masked")
 """Parts of the first process alone. A second one, if allowed, makes the others meanwhile, attribution first;
 the first then takes these from the other end, all but attribution, and finds what is made."""
 _UNJUDGED = {"judge": False, "n_draws": 1}
+"""The second process' dials: it fills the store, and what it returns nobody reads."""
 _OF_TEAM: tuple[Part, ...] = (*_HERE, "changes")
 """Parts that ask of no author: what is left where nobody has enough code on both sides of the cut."""
 
@@ -73,8 +74,7 @@ def evaluate(
     setup = set_up(bench, history, other, material, config)
     called = name or history.name
     parts = _parts(choice, lambda donation: donate(replace(donation, name=called)))
-    asked: tuple[Part, ...] = tuple(parts) if material.authors else _OF_TEAM
-    chosen: list[Part] = [part for part in asked if part not in config.skip]
+    chosen = _asked(material, config)
     last: list[Part] = ["attribution"] if "attribution" in chosen else []
     others: list[Part] = [part for part in chosen if part not in (*_HERE, *last)]
     first: list[Part] = [*(part for part in chosen if part in _HERE), *reversed(others)]
@@ -101,9 +101,16 @@ def _fill(
 
     setup = set_up(bench, history, other, material, config.model_copy(update=_UNJUDGED))
     parts = _parts(choice, lambda _: None)
-    for part in parts if material.authors else _OF_TEAM:
-        if part not in (*config.skip, *_HERE):
+    for part in _asked(material, config):
+        if part not in _HERE:
             parts[part](setup)
+
+
+def _asked(material: Material, config: EvaluationConfig) -> list[Part]:
+    """Parts to be made, in order; "refits" and "base" belong to the attribution."""
+    within: tuple[Part, ...] = ("refits", "base")
+    asked = (part for part in get_args(Part) if part not in within) if material.authors else _OF_TEAM
+    return [part for part in asked if part not in config.skip]
 
 
 def _parts(

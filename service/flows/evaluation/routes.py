@@ -14,23 +14,24 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from rich.console import Console
+import numpy as np
 
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.protocol import Sample, cap_newest, only_authors, samples_of
+from fingerprint.evaluation.splits import directories_of
 from fingerprint.passage import Corpus
 from fingerprint.storage import written_whole
 from service import ServiceError
 from service.artifacts import read_arrays, write_arrays
-from service.flows.bench import Bench, Stage
+from service.flows.bench import Bench, print_steps
 from service.flows.evaluation.all import choice_of
 from service.flows.evaluation.manifest import Manifest, find_clone, read_manifest
 from service.flows.evaluation.setup import open_bench
 from service.flows.evaluation.text import History, choose_material, read_history_of
-from service.settings import Settings
+from service.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from fingerprint.lm.routes import Routes
@@ -61,15 +62,19 @@ def fit_team_routes(history: History, bench: Bench, config: EvaluationConfig) ->
     )  # fmt: skip
 
 
-def fit_contrast_routes(teachers: Sequence[tuple[Bench, History]]) -> Routes:
-    """A trained from the base's own on the texts of other repositories."""
+def fit_contrast_routes(teachers: Sequence[tuple[Bench, History]], shuffled: int | None = None) -> Routes:
+    """A trained from the base's own on the texts of other repositories.
+
+    Args:
+        shuffled: seed of the null: authors dealt anew over each repository's commits within quarters.
+    """
     from fingerprint.lm.fit import passage_batches, site_second_moments
     from fingerprint.routing.contrast import ContrastConfig, contrast_routes
 
     bench = teachers[0][0]
     routed = bench.routed
     samples = [teaching_samples(history) for _, history in teachers]
-    texts = [_texts(own, some) for (own, _), some in zip(teachers, samples, strict=True)]
+    texts = [_texts(own, some, shuffled) for (own, _), some in zip(teachers, samples, strict=True)]
     corpora = [[passage for sample in some for passage in sample.passages] for some in samples]
     batches = (batch for _, batch in islice(passage_batches(routed.base, corpora), MOMENT_BATCHES))
     moments = site_second_moments(routed, batches)
@@ -86,8 +91,9 @@ def teaching_samples(history: History) -> list[Sample]:
     return cap_newest(only_authors(every, authors), share)
 
 
-def _texts(bench: Bench, samples: Sequence[Sample]) -> ContrastTexts:
-    """The samples' sketches, found or read."""
+def _texts(bench: Bench, samples: Sequence[Sample], shuffled: int | None) -> ContrastTexts:
+    """The samples' sketches, found or read, with their true or dealt authors."""
+    from fingerprint.adapters.population import shuffle_authors
     from fingerprint.evaluation.attribution import tokenize_samples
     from fingerprint.routing.contrast import ContrastTexts, sketch_gradients
 
@@ -102,10 +108,12 @@ def _texts(bench: Bench, samples: Sequence[Sample]) -> ContrastTexts:
 
     digest = bench.digest("sketches of gradients", samples=corpus.digest, most=most)
     place = bench.make("evaluation", digest, "sketches of gradients", write)
+    first = [sample.passages[0] for sample in samples]
+    named = first if shuffled is None else shuffle_authors(first, shuffled)
     return ContrastTexts(
         read_arrays(place / "values.safetensors"),
-        [sample.author for sample in samples],
-        [str(PurePosixPath(sample.passages[0].path).parent) for sample in samples],
+        [passage.author for passage in named],
+        directories_of(samples, np.arange(len(samples))),
         [sample.group for sample in samples],
     )
 
@@ -129,9 +137,13 @@ def write_base(routes: Routes, base: str, directory: Path) -> None:
 
 
 def make_routes(
-    manifest: Manifest, name: str, folder: Path, kind: Kind, settings: Settings, config: EvaluationConfig
-) -> Routes:
+    manifest: Manifest, name: str, folder: Path, kind: Kind, settings: Settings, config: EvaluationConfig,
+    *, shuffled: int | None = None,
+) -> Routes:  # fmt: skip
     """Routes of the embedded base for judging one repository.
+
+    Args:
+        shuffled: seed of the contrast's null; None for the true authors.
 
     Raises:
         ManifestError: a name or a clone is missing. ServiceError: no other repository without its people.
@@ -141,7 +153,7 @@ def make_routes(
         entry = manifest.entry(own)
         clone = find_clone(entry, folder)
         history = read_history_of(clone, settings, config, choice_of(entry))
-        return open_bench(clone, settings, config, _say), history
+        return open_bench(clone, settings, config, print_steps), history
 
     bench, judged = opened(name)
     if kind == "team":
@@ -154,16 +166,11 @@ def make_routes(
             f"expected repositories that share no person with {name}, saw none among {len(others)}: name "
             "others in the manifest"
         )
-    return fit_contrast_routes(teachers)
+    return fit_contrast_routes(teachers, shuffled)
 
 
 def _people(history: History) -> set[str]:
     return {passage.author for corpus in history.slices for passage in corpus}
-
-
-def _say(stage: Stage) -> None:
-    if stage.done == stage.total:
-        Console(stderr=True).print(stage.name)
 
 
 def main() -> None:
@@ -174,6 +181,7 @@ def main() -> None:
     parser.add_argument("--repositories", type=Path, required=True, help="where the clones are, by name")
     parser.add_argument("--kind", choices=get_args(Kind), required=True)
     parser.add_argument("--only", action="append", default=[], help="a teacher; may be repeated")
+    parser.add_argument("--shuffled", type=int, help="seed of the contrast's null: authors dealt anew")
     parser.add_argument("--home", type=Path, help="where results are kept")
     parser.add_argument("--out", type=Path, required=True, help="the base directory that is written")
     given = parser.parse_args()
@@ -181,8 +189,11 @@ def main() -> None:
     if given.only:
         entries = tuple(manifest.entry(one) for one in (given.name, *given.only))
         manifest = manifest.model_copy(update={"repositories": entries})
-    settings = Settings() if given.home is None else Settings(home=given.home)
-    routes = make_routes(manifest, given.name, given.repositories, given.kind, settings, EvaluationConfig())
+    settings = read_settings(home=given.home)
+    routes = make_routes(
+        manifest, given.name, given.repositories, given.kind, settings, EvaluationConfig(),
+        shuffled=given.shuffled,
+    )  # fmt: skip
     write_base(routes, settings.base, given.out)
 
 

@@ -113,6 +113,16 @@ def test_a_run_of_known_changes_alone_replaces_no_table(result: Path) -> None:
     assert "| one: tabs, 2025-01-01 (convention) | after 3 of 7; 1 in 8 before |" in page
 
 
+def test_a_repository_without_authors_has_a_column_where_it_has_figures(result: Path) -> None:
+    one = Evaluation.model_validate_json(result.read_text())
+    other = one.model_copy(update={"repository": "crew", "losses": None, "attribution": (), "refitted": ()})
+    page = render([one, other])
+    heads = [line for line in page.splitlines() if line.startswith("|  |")]
+    assert "|  | one | crew |" in heads
+    assert "|  | one |" in heads
+    assert "| scored tokens an author | 5 | - |" in page
+
+
 def test_a_curve_over_bases_has_a_column_each(result: Path) -> None:
     perplexity = "per-author perplexity (B7, ALM)"
     rows = [

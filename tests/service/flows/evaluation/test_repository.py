@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from fingerprint.evaluation.config import EvaluationConfig
 from fingerprint.evaluation.results import Evaluation
+from fingerprint.evaluation.systems import UNDER_FIRST
 from service import ServiceError
 from service.flows.bench import Stage
 from service.flows.evaluation.all import evaluate_all
-from service.flows.evaluation.bases import UNDER_FIRST, compare_bases, without_foreign
+from service.flows.evaluation.bases import compare_bases, without_foreign
 from service.flows.evaluation.manifest import Change, ManifestError, read_manifest
 from service.flows.evaluation.repository import evaluate
 from service.flows.evaluation.text import HistoryChoice

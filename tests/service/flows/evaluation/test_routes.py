@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fingerprint.evaluation.systems import ALM, B6, INDEPENDENT, UNDER_FIRST
 from fingerprint.lm.load import load_base
 from fingerprint.lm.routes import Routes, random_routes
+from fingerprint.routing.contrast import ContrastTexts
 from service import ServiceError
 from service.flows.evaluation import routes as flow
 from service.flows.evaluation.bases import compare_bases, without_foreign
@@ -60,6 +63,27 @@ def test_other_routes_are_another_span_of_the_same_base(
     assert (back.rank, back.revision) == (own.rank, own.revision)
 
 
+def test_the_null_contrast_reads_the_same_texts_of_other_authors(
+    folder: Path, base_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=tmp_path / "home", base=str(base_directory), processes=1)
+    manifest = read_manifest(folder / "m.toml")
+    seen: list[list[ContrastTexts]] = []
+
+    def spy(routes: Routes, _moments: object, texts: list[ContrastTexts], **_: object) -> Routes:
+        seen.append(texts)
+        return routes
+
+    monkeypatch.setattr("fingerprint.routing.contrast.contrast_routes", spy)
+    for seed in (None, 0, 0, 1):
+        make_routes(manifest, "judged", folder, "contrast", settings, SMALL, shuffled=seed)
+    (true,), (null,), (again,), (other,) = seen
+    assert list(null.authors) == list(again.authors) != list(other.authors)
+    assert list(null.authors) != list(true.authors)
+    assert Counter(null.authors) == Counter(true.authors)
+    assert (null.commits, null.directories) == (true.commits, true.directories)
+
+
 @pytest.mark.slow
 def test_other_routes_are_held_against_the_base_s_own(
     folder: Path, base_directory: Path, tmp_path: Path
@@ -69,9 +93,19 @@ def test_other_routes_are_held_against_the_base_s_own(
     write_base(random_routes(load_base(str(base_directory)), 4, 7), settings.base, tmp_path / "other")
     bases = {"own": str(base_directory), "other": str(tmp_path / "other")}
     small = SMALL.model_copy(update={"tokens": 500, "hidden_samples": 10, "fisher_samples": 10})
-    curve = compare_bases(without_foreign(manifest, "judged"), folder, bases, settings, small)
-    assert [row.base for row in curve.rows] == ["own", "other"]
-    assert any("under the first base" in row.second for row in curve.rows[1].contrasts)
+    kept: list[int] = []
+    curve = compare_bases(
+        without_foreign(manifest, "judged"), folder, bases, settings, small, independent=True,
+        keep=lambda curve: kept.append(len(curve.rows)),
+    )  # fmt: skip
+    first, alone, other = curve.rows
+    assert (first.base, other.base, kept) == ("own", "other", [1, 2, 3])
+    assert alone.base.startswith("own, independent adapters")
+    assert {row.system for row in alone.systems} == {INDEPENDENT}
+    assert {(row.second, row.unit) for row in alone.contrasts} == {
+        (name, unit) for name in (f"{ALM}{UNDER_FIRST}", B6) for unit in ("hunk", "commit")
+    }
+    assert any("under the first base" in row.second for row in other.contrasts)
 
 
 def test_who_shares_a_person_does_not_teach(folder: Path, base_directory: Path, tmp_path: Path) -> None:
