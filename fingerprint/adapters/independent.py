@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from fingerprint.adapters.plan import Plan, Text, plan_training, wants_bf16
+from fingerprint.adapters.plan import Plan, Precision, Text, plan_training, wants_bf16
 from fingerprint.adapters.train import fast_passes, mean_dev_loss, step_loss
 from fingerprint.config import AdapterConfig
 from fingerprint.lm.load import Base
@@ -42,13 +42,14 @@ class IndependentAdapter:
 
 def train_independent(
     base: Base, train: Text, dev: Text, config: AdapterConfig, *, rank: int, budget_tokens: int,
-    learning_rate: float, progress: Callable[[int], None] = lambda _: None,
+    learning_rate: float, precision: Precision = "auto", progress: Callable[[int], None] = lambda _: None,
 ) -> IndependentAdapter:  # fmt: skip
     """Train A and B from a Gaussian A and B = 0; the best state on dev is kept, never the start.
 
     Args:
         train, dev, budget_tokens: as in ``train_adapter``. config: its ``learning_rate`` is Muon's and is not
-            used. learning_rate: AdamW's, of A and B. progress: is given the real tokens of every step.
+            used. learning_rate: AdamW's, of A and B. precision: as there. progress: is
+            given the real tokens of every step.
 
     Raises:
         FingerprintError: nothing to train or to stop on.
@@ -56,7 +57,7 @@ def train_independent(
     routed = RoutedModel(base, random_routes(base, rank, config.seed), scale=config.scale)
     dials = config.model_copy(update={"learning_rate": learning_rate})
     plan = plan_training(routed, train, dev, dials, budget_tokens)
-    autocast = wants_bf16(routed, "auto")
+    autocast = wants_bf16(routed, precision)
     with fast_passes(routed, autocast):
         start = mean_dev_loss(routed, plan.dev, autocast=autocast)
         best, loss = _optimise(routed, plan, autocast, progress)

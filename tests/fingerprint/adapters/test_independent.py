@@ -18,10 +18,11 @@ CONFIG = AdapterConfig(batch_tokens=512, max_passage_tokens=128, dev_points=3, d
 RANK = 4
 
 
-def trained(base: Base, rate: float = 1e-2, word: str = "config") -> IndependentAdapter:
+def trained(base: Base, word: str = "config") -> IndependentAdapter:
     return train_independent(
-        base, habit(word, 60), habit(word, 8), CONFIG, rank=RANK, budget_tokens=3000, learning_rate=rate
-    )
+        base, habit(word, 60), habit(word, 8), CONFIG, rank=RANK, budget_tokens=3000, learning_rate=1e-2,
+        precision="fp32",
+    )  # fmt: skip
 
 
 def test_learns_a_habit_with_an_a_of_its_own(tiny_base: Base) -> None:
