@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from fingerprint.config import AdapterConfig, Dials, DriftConfig, ProfileConfig
 from fingerprint.evaluation.protocol import EnrolmentRule
+from fingerprint.evaluation.results import Setting
 
 Count = Annotated[int, Field(gt=0)]
 Part = Literal[
@@ -108,6 +110,15 @@ class EvaluationConfig(Dials):
         return self.model_copy(update={"slices": slices})
 
     @property
+    def setting(self) -> dict[str, Setting]:
+        """Every dial as a result keeps it: several values joined by commas."""
+        plain = self.model_dump(mode="json")
+        return {
+            key: ", ".join(map(str, value)) if isinstance(value, list) else value
+            for key, value in plain.items()
+        }
+
+    @property
     def enrolment(self) -> EnrolmentRule:
         """The least material of an author."""
         return EnrolmentRule(
@@ -135,3 +146,21 @@ class EvaluationConfig(Dials):
             n_null_sets=self.n_null_sets,
             null_authors=self.null_authors,
         )
+
+
+def departures(setting: Mapping[str, Setting]) -> tuple[str, dict[str, Setting]]:
+    """What a result's setting starts from, the preset nearest to it, and the dials that differ.
+
+    A dial that the result does not know is left out: it was made before there was one.
+    """
+    presets = {"default": EvaluationConfig(), "--fast": EvaluationConfig.fast()}
+    differing = {
+        name: {
+            dial: setting[dial]
+            for dial, value in preset.setting.items()
+            if dial in setting and setting[dial] != value
+        }
+        for name, preset in presets.items()
+    }
+    nearest = min(differing, key=lambda name: len(differing[name]))
+    return nearest, differing[nearest]

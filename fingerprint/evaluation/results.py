@@ -7,6 +7,8 @@ from pydantic import ConfigDict, Field
 from fingerprint.storage import FrozenModel
 
 FORMAT = 2
+Setting = float | int | str | bool | None
+"""What a result keeps of a dial."""
 
 
 class _Result(FrozenModel):
@@ -313,7 +315,7 @@ class Evaluation(_Result):
     format: int = FORMAT
     repository: str
     foreign: str | None
-    setting: dict[str, float | int | str | bool | None]
+    setting: dict[str, Setting]
     history: dict[str, float | int | str | None]
     authors: tuple[AuthorRow, ...]
     adapters: tuple[AdapterRow, ...] = ()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fingerprint.evaluation.agents import AGAINST as AGENTS
+from fingerprint.evaluation.config import departures
 from fingerprint.evaluation.forest import Row, forest_svg
 from fingerprint.evaluation.novelty import DRIFT, LAMBDA, NEIGHBOURS
 from fingerprint.evaluation.results import (
@@ -253,6 +254,9 @@ def _images(found: Sequence[Evaluation], start: str) -> str:
 
 def _facts(one: Evaluation) -> Iterator[tuple[str, str]]:
     history, losses = one.history, one.losses
+    preset, dials = departures(one.setting)
+    yield "preset", f"`{preset}`" if preset.startswith("-") else preset
+    yield "dials besides", "; ".join(f"{dial} {value or 'none'}" for dial, value in dials.items()) or "-"
     yield "foreign code", one.foreign or "-"
     yield "authors", str(len(losses.columns) if losses else 0)
     if losses is not None:

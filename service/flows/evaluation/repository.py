@@ -164,7 +164,7 @@ def as_evaluation(setup: Setup, name: str, **found: Any) -> Evaluation:
     return Evaluation(
         repository=name,
         foreign=None if setup.other is None else setup.other.name,
-        setting=_setting(setup.config),
+        setting=setup.config.setting,
         history=setup.history.facts() | sizes | {"budget_tokens": setup.trained.budget},
         authors=tuple(_author_row(row) for row in setup.material.standings[:MOST_AUTHOR_ROWS]),
         provenance={"base": base.name, "revision": base.revision, "routes": routes.digest},
@@ -172,13 +172,6 @@ def as_evaluation(setup: Setup, name: str, **found: Any) -> Evaluation:
         seconds=setup.clock.seconds,
         **found,
     )
-
-
-def _setting(config: EvaluationConfig) -> dict[str, float | int | str | bool | None]:
-    plain = config.model_dump(mode="json")
-    return {
-        key: ", ".join(map(str, value)) if isinstance(value, list) else value for key, value in plain.items()
-    }
 
 
 def _author_row(row: Standing) -> AuthorRow:
