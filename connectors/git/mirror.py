@@ -65,6 +65,15 @@ class Mirror:
     path: Path
     dials: MirrorDials = MirrorDials()
 
+    @classmethod
+    def at(cls, path: Path) -> Mirror:
+        """Any repository of this machine, to be read as a mirror is; of a work tree, its git directory.
+
+        Raises:
+            NotARepositoryError: nothing at the path or above it is a repository.
+        """
+        return cls(Repository.at(path).git_dir)
+
     @property
     def repository(self) -> Repository:
         """For reading."""
