@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.console import HERE, Home, settings_for, show
+from service.cli.console import HERE, Home, find_repository, settings_for, show
 from service.cli.kept import KeptRepo, find_kept, find_scoring, has_service
 from service.cli.profiles import Format, FormatOption
 
@@ -33,6 +34,10 @@ def remarks(
     last: Annotated[
         int, typer.Option("--last", min=1, help="Merged pull requests with remarks looked at, newest first.")
     ] = 200,
+    after: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Only pull requests merged later; of a folder's history."),
+    ] = None,
     form: FormatOption = Format.TEXT,
 ) -> None:
     """Say whether drift finds what reviewers remarked on.
@@ -41,12 +46,15 @@ def remarks(
     when it was remarked on, and its remarked hunks are ranked among its others: by drift, and for control by
     n-grams, by how much the base alone is surprised, and by size; drift is tested against each control on
     the same hunks. Nothing says who remarked or who wrote.
+
+    Of a folder the history itself is asked: of merged branches, what a commit that says it follows a review
+    rewrote. Name with --after the day of the profile's newest commit: what it learned from is no test.
     """
     import json
 
     settings = settings_for(home)
-    tested, labels = _find_remarks(home, settings, repo, team, last)
-    found = _answer(tested, labels, settings)
+    tested, labels = _find_remarks(home, settings, repo, team, last, after)
+    found = _answer(repo, tested, labels, settings)
     if form is Format.JSON:
         show(json.dumps(_facts(found), indent=2) + "\n")
         return
@@ -55,39 +63,62 @@ def remarks(
 
 
 def _find_remarks(
-    home: Path | None, settings: Settings, repo: Path, team: str, last: int
+    home: Path | None, settings: Settings, repo: Path, team: str, last: int, after: datetime | None
 ) -> tuple[Tested | None, Remarks]:
     """The remarks on a repository and what it is scored with; None where scoring is not worth it.
+
+    None, too, for a folder that the service does not score: its own profile does.
 
     Raises:
         UnknownRepositoryError: it is no folder, and no repository of that name is kept.
         NotProfiledError: there are remarks, and the team has no signature yet.
+        BadParameter: a team or a day is named where neither can be kept to.
     """
     from service.cli.work import asking_on
     from service.db.queries.repositories import number_of
-    from service.flows.remarks import Remarks, find_remarks
+    from service.flows.remarks import find_followed, find_remarks
+
+    def of_folder() -> Remarks:
+        return find_followed(find_repository(repo), last, None if after is None else after.date())
 
     if repo.expanduser().exists() and not has_service(settings):
-        return None, Remarks()
+        _refuse_team(team, repo)
+        return None, of_folder()
     with asking_on(home) as asking, asking.database.reading() as session:
         row = find_kept(session, repo)
         if row is None:
-            return None, Remarks()
-        labels = find_remarks(session, number_of(row), last)
+            _refuse_team(team, repo)
+            return None, of_folder()
+        if row.github_id is not None and after is not None:
+            raise typer.BadParameter(f"--after is for a folder's history; of {repo} use --last")
+        labels = of_folder() if row.github_id is None else find_remarks(session, number_of(row), last)
         return find_scoring(session, row, team, last) if labels.may_suffice else None, labels
 
 
-def _answer(tested: Tested | None, labels: Remarks, settings: Settings) -> RemarksFound:
+def _refuse_team(team: str, repo: Path) -> None:
+    if team:
+        raise typer.BadParameter(f"no team is kept of {repo}; make it one by `routeprint teams keep`")
+
+
+def _answer(repo: Path, tested: Tested | None, labels: Remarks, settings: Settings) -> RemarksFound:
     from service.cli.console import commits
+    from service.flows.backtest import Tested
     from service.flows.profile import load_profile_version
     from service.flows.remarks import RemarksFound, reading_with, run_remarks
-    from service.flows.review import Reviewer
+    from service.flows.review import Reviewer, load_reviewer
 
-    if tested is None:
+    if not labels.may_suffice:
         return RemarksFound.without_scoring(labels)
-    read = reading_with(Reviewer(load_profile_version(tested.profile, settings)))
+    if tested is None:
+        repository = find_repository(repo)
+        reviewer = load_reviewer(repository, settings)
+        tested = Tested(reviewer.profile.digest, repository, labels.heads, "", {})
+    else:
+        reviewer = Reviewer(load_profile_version(tested.profile, settings))
     with commits("scoring what was remarked on") as report:
-        return run_remarks(tested, labels, read, lambda n_done: report(n_done, len(labels.heads)))
+        return run_remarks(
+            tested, labels, reading_with(reviewer), lambda n_done: report(n_done, len(labels.heads))
+        )
 
 
 def _facts(found: RemarksFound) -> dict[str, Any]:
@@ -99,7 +130,13 @@ def _facts(found: RemarksFound) -> dict[str, Any]:
     rankings = {name: asdict(one) for name, one in found.rankings.items() if isinstance(one, RemarkRanking)}
     contrasts = {name: asdict(one) for name, one in found.contrasts.items()}
     counts = {name: value for name, value in vars(found).items() if name.startswith("n_")}
-    return {"reason": found.reason, **counts, "rankings": rankings, "drift_minus": contrasts}
+    return {
+        "reason": found.reason,
+        "is_followed": found.is_followed,
+        **counts,
+        "rankings": rankings,
+        "drift_minus": contrasts,
+    }
 
 
 def _render(found: RemarksFound) -> Iterator[RenderableType | str]:
@@ -116,16 +153,22 @@ def _render(found: RemarksFound) -> Iterator[RenderableType | str]:
              probability(one.p_value))
             for name, one in ranked
         )  # fmt: skip
-        title = "Remarked hunks above the others of their diff"
+        said = "rewritten" if found.is_followed else "remarked"
+        title = f"{said.capitalize()} hunks above the others of their diff"
         yield Sheet(title, ("", "AUROC", "95 % interval", "p"), rows).to_table()
         first = ranked[0][1]
         yield (
-            f"{plural(first.n_pairs, 'pair')} of {plural(first.n_remarked, 'remarked hunk')} and "
+            f"{plural(first.n_pairs, 'pair')} of {plural(first.n_remarked, f'{said} hunk')} and "
             f"{first.n_hunks - first.n_remarked} others in {plural(first.n_changes, 'pull request')}; "
             ".5 is chance, intervals by whole pull requests, p one-sided by shuffling remarks "
             "within each diff.\n"
         )
         yield from _render_contrasts(found)
+    if found.rankings and found.is_followed:
+        yield (
+            "A remark here is a run of lines that a commit rewrote which says that it follows a review: the "
+            "history knows no threads, and a review asks for more than style.\n"
+        )
     if found.rankings:
         yield (
             f"{plural(found.n_remarks, 'remark')} on {plural(found.n_pulls, 'pull request')}: {found.n_lost} "
@@ -155,7 +198,16 @@ def _refusal(found: RemarksFound) -> str:
     from fingerprint.evaluation.remarks import LEAST_CHANGES, LEAST_REMARKED
 
     return (
-        f"Nothing can be said: {found.reason}. Needed is a repository on GitHub whose merged pull requests "
-        f"were ingested, with resolved style remarks on at least {LEAST_REMARKED} hunks in {LEAST_CHANGES} "
-        f"pull requests that have other hunks too; there are {found.n_remarks}."
+        f"Nothing can be said: {found.reason}. Needed is {_needed(found)} on at least {LEAST_REMARKED} hunks "
+        f"in {LEAST_CHANGES} pull requests that have other hunks too; there are {found.n_remarks}."
+    )
+
+
+def _needed(found: RemarksFound) -> str:
+    if not found.is_followed:
+        return "a repository on GitHub whose merged pull requests were ingested, with resolved style remarks"
+    return (
+        "a repository on GitHub with its review threads (`routeprint github setup`), or a history whose "
+        "merged branches hold commits named after a review, such as 'address review comments', that rewrite "
+        "lines"
     )

@@ -93,7 +93,7 @@ class Tested:
         if not self.pulls:
             yield from self._of_team(local_changes(self.path, count), RepositoryConfig())
             return
-        mirror = Mirror(self.path)
+        mirror = Mirror.at(self.path)
         text = mirror.file(mirror.repository.commit_id("HEAD"), FILE_NAME) or b""
         try:
             config = parse_config(text.decode("utf-8", "replace"))

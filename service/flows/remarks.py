@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from connectors.contribution import FilePatch
+from connectors.git.followed import followed_reviews
 from fingerprint.evaluation.remarks import (
     LEAST_CHANGES,
     LEAST_REMARKED,
@@ -40,10 +43,14 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class Remarks:
-    """The style remarks of merged pull requests. heads: the commits that were remarked on; places: where."""
+    """The style remarks of merged pull requests. heads: the commits that were remarked on; places: where.
+
+    is_followed: of no review threads, but of what later commits of the branch rewrote after a review.
+    """
 
     heads: tuple[MergedHead, ...] = ()
     places: Mapping[MergedHead, tuple[Place, ...]] = field(default_factory=dict)
+    is_followed: bool = False
 
     @property
     def n_remarks(self) -> int:
@@ -69,6 +76,25 @@ def find_remarks(session: Session, repository_id: int, count: int) -> Remarks:
             head = MergedHead(pull.number, thread.commit_sha or pull.head_sha, pull.merge_commit_sha)
             places.setdefault(head, []).append((thread.path, thread.line or 0))
     return Remarks(tuple(places), {head: tuple(own) for head, own in places.items()})
+
+
+def find_followed(repository: Path, count: int, after: date | None = None) -> Remarks:
+    """What followed the reviews of the last so many merged pull requests, as the history alone tells it.
+
+    Weaker labels than threads: a review asks for more than style, and a commit may rewrite more than was
+    asked.
+
+    Args:
+        after: only pull requests merged later than this day, which a profile of that day has not read.
+
+    Raises:
+        HistoryError: git failed.
+    """
+    places = {
+        MergedHead(one.number, one.head, one.merge): one.lines
+        for one in followed_reviews(repository, count, after)
+    }
+    return Remarks(tuple(places), places, is_followed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +163,7 @@ class RemarksFound:
         n_hunks: scored hunks, of them n_remarked with a remark.
         rankings: by figure, drift first; none where no model was loaded, for there are too few remarks.
         contrasts: by control, drift's AUROC minus the control's on the same pairs; none with too few remarks.
+        is_followed: the remarks are what later commits rewrote after a review, as the history tells it.
     """
 
     n_pulls: int
@@ -149,6 +176,7 @@ class RemarksFound:
     n_remarked: int = 0
     rankings: Mapping[str, RemarkRanking | TooFewRemarks] = field(default_factory=dict)
     contrasts: Mapping[str, PairedDifference] = field(default_factory=dict)
+    is_followed: bool = False
 
     @property
     def reason(self) -> str:
@@ -163,7 +191,7 @@ class RemarksFound:
     @classmethod
     def without_scoring(cls, remarks: Remarks) -> RemarksFound:
         """Of remarks that cannot suffice."""
-        return cls(remarks.n_pulls, len(remarks.heads), remarks.n_remarks)
+        return cls(remarks.n_pulls, len(remarks.heads), remarks.n_remarks, is_followed=remarks.is_followed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +226,7 @@ def run_remarks(
     return RemarksFound(
         remarks.n_pulls, len(heads), remarks.n_remarks, n_lost, remarks.n_remarks - n_lost - n_placed,
         n_unscored, len(kept), sum(one.is_remarked for one in kept), *_rank(kept),
+        remarks.is_followed,
     )  # fmt: skip
 
 

@@ -62,6 +62,27 @@ def _pull(sandbox: Sandbox, number: int) -> Pull:
     return Pull(number, head, base, state="closed", merged_at=moment, merge_commit_sha=merge, threads=threads)
 
 
+def followed_folder(root: Path) -> Sandbox:
+    """A work tree whose five pull requests, merged with their commits, were followed after a review."""
+    root.mkdir()
+    subprocess.run(["git", "init", "-q", "-b", "main", str(root)], check=True)
+    sandbox = Sandbox(root)
+    sandbox.commit("Begin", {"start.py": "start = 1\n"})
+    for number in range(1, N_PULLS + 1):
+        files, _ = _open(sandbox, number)
+        sandbox.commit("Address review comments", {path: "value = 1\n" for path in files if "odd" in path})
+        merge_topic(sandbox, f"Merge pull request #{number} from corp/topic")
+    return sandbox
+
+
+def merge_topic(sandbox: Sandbox, message: str) -> str:
+    """Merge the branch "topic" with its commits, as a pull request is."""
+    sandbox.git("checkout", "-q", "main")
+    who = ("-c", "user.name=x", "-c", "user.email=x")
+    sandbox.git(*who, "merge", "-q", "--no-ff", "--no-commit", "topic")
+    return sandbox.commit(message)
+
+
 def remarked_rows(bench: Bench, database: Database, tmp_path: Path, profile: str) -> int:
     """Five pull requests of an ingested repository with eleven remarks on hunks, two elsewhere, one lost."""
     root = tmp_path / "origin"

@@ -22,13 +22,14 @@ from service.flows.remarks import (
     SIZE,
     Remarks,
     RemarksFound,
+    find_followed,
     find_remarks,
     reading_hunks,
     run_remarks,
 )
 from service.flows.review import not_scored, read_patches
 from tests.contract.github.bench import connected
-from tests.flows.remark_scene import N_PULLS, remarked_rows
+from tests.flows.remark_scene import N_PULLS, followed_folder, remarked_rows
 from tests.service.db.databases import KINDS, fresh_settings
 
 
@@ -106,3 +107,20 @@ def test_what_is_not_scored_is_said(tmp_path: Path):
     assert "0 remarked hunks" in found.reason
     assert run_remarks(replace(whole, pulls=()), Remarks(), read).reason == "there are no remarks"
     assert RemarksFound.without_scoring(remarks).reason == "there are too few remarks"
+
+
+def test_a_folders_history_tells_what_was_rewritten_after_a_review(tmp_path: Path):
+    root = followed_folder(tmp_path / "shop").root
+    remarks = find_followed(root, 10)
+    assert (remarks.n_pulls, remarks.n_remarks, remarks.is_followed) == (N_PULLS, 2 * N_PULLS, True)
+    found = run_remarks(backtest.Tested("", root, remarks.heads, "", {}), remarks, read)
+    assert (found.n_hunks, found.n_remarked, found.n_lost, found.n_outside) == (
+        5 * N_PULLS,
+        2 * N_PULLS,
+        0,
+        0,
+    )
+    assert found.is_followed
+    drift = found.rankings[DRIFT]
+    assert isinstance(drift, RemarkRanking)
+    assert drift.interval.value == 1.0
