@@ -281,8 +281,12 @@ class Run:
         if self._limit_s is not None:
             raise HistoryError(f"git {self._verb} took longer than {self._limit_s:g} s and was ended")
         if status:
-            message = self._stderr.decode("utf-8", "replace").strip() or f"exit status {status}, no message"
-            raise HistoryError(f"git {self._verb} failed: {message}")
+            raise HistoryError(f"git {self._verb} failed: {self._message() or f'exit status {status}'}")
+
+    def _message(self) -> str:
+        """What git said of its failure; its warnings, too, where it said nothing else."""
+        lines = self._stderr.decode("utf-8", "replace").strip().splitlines()
+        return "\n".join([line for line in lines if not line.startswith("warning: ")] or lines)
 
     def stop(self) -> None:
         """End git early, when nobody wants the rest."""

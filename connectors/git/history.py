@@ -335,7 +335,8 @@ class HistoryStream(Iterator[Contribution]):
         if "unable to read" in str(error) or "bad object" in str(error) or "missing" in str(error):
             message += (
                 ". Objects are missing or damaged: `git fsck` lists them, `git fetch --refetch` fetches a "
-                "partial clone whole; or read on without those files (on_missing='skip')"
+                "partial clone whole; or read on without those files (`routeprint ingest --skip-missing`, "
+                "on_missing='skip')"
             )
         return HistoryError(message)
 
