@@ -7,18 +7,17 @@ Where pull requests are merged with their commits, some of these are named "addr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import NamedTuple
 
-from connectors.contribution import FilePatch, Hunk
-from connectors.diff import parse_diff
+from connectors.contribution import Hunk
 from connectors.git import HistoryError
-from connectors.git.command import DIFF_OPTIONS, Repository
-from connectors.git.log import code_only_attributes
+from connectors.git.command import Repository
+from connectors.git.merged import diff_commits
 
-DIFF_TIMEOUT_S = 60.0
 _SEPARATOR = "\x1f"
 _NUMBER = re.compile(r"(?i)\bpull request #(\d+)|\bmerge request \S*!(\d+)|\(#(\d+)\)$")
 _SAID = r"(?:feedback|comments?|suggestions?|remarks?|nits?|nitpicks?)"
@@ -75,52 +74,74 @@ def followed_reviews(
         HistoryError: no such revision, or git failed.
     """
     place = Repository.at(repository)
-    tip = place.commit_id(rev)
-    following = {commit for commit, _, subject in _log(place, "--no-merges", tip) if says_it_follows(subject)}
+    commits = _read_commits(place, place.commit_id(rev))
     n_found = 0
-    for merge, parents, day, subject in _merges(place, tip):
-        if n_found == count or (after is not None and day <= after):
+    for merge, branch in _merged_branches(commits):
+        if n_found == count or (after is not None and commits[merge].day <= after):
             return
-        number = _number(subject)
-        if not following or number is None or len(parents) != 2:
+        number = _number(commits[merge].subject)
+        if number is None or len(commits[merge].parents) != 2:
             continue
-        found = [*_of_branch(place, number, merge, parents, following)]
+        found = [*_of_branch(place, number, merge, {one: commits[one] for one in branch})]
         n_found += bool(found)
         yield from found
 
 
+class _Commit(NamedTuple):
+    parents: list[str]
+    seconds: int
+    subject: str
+
+    @property
+    def day(self) -> date:
+        return datetime.fromtimestamp(self.seconds, UTC).date()
+
+
+def _read_commits(place: Repository, tip: str) -> dict[str, _Commit]:
+    """All of a history by id, its tip first."""
+    form = _SEPARATOR.join(("%H", "%P", "%ct", "%s"))
+    output = place.read("log", f"--format={form}", tip, "--").decode("utf-8", "replace")
+    found: dict[str, _Commit] = {}
+    for line in filter(None, output.split("\n")):
+        commit, parents, seconds, subject = line.split(_SEPARATOR, 3)
+        found[commit] = _Commit(parents.split(), int(seconds), subject)
+    return found
+
+
+def _merged_branches(commits: Mapping[str, _Commit]) -> list[tuple[str, list[str]]]:
+    """Every merge along the first parents and what it brought, as ``parent..other`` has it; newest first."""
+    line = [next(iter(commits))]
+    while parents := commits[line[-1]].parents:
+        line.append(parents[0])
+    found: list[tuple[str, list[str]]] = []
+    seen: set[str] = set()
+    for commit in reversed(line):
+        seen.add(commit)
+        branch, left = list[str](), commits[commit].parents[1:]
+        while left:
+            one = left.pop()
+            if one not in seen:
+                seen.add(one)
+                branch.append(one)
+                left += commits[one].parents
+        if len(commits[commit].parents) > 1:
+            found.append((commit, sorted(branch, key=lambda one: -commits[one].seconds)))
+    return found[::-1]
+
+
 def _of_branch(
-    place: Repository, number: int, merge: str, parents: list[str], following: set[str]
+    place: Repository, number: int, merge: str, branch: Mapping[str, _Commit]
 ) -> Iterator[FollowedReview]:
-    commits = {commit: own for commit, own, _ in _log(place, "--no-merges", f"{parents[0]}..{parents[1]}")}
-    for commit, own in commits.items():
-        if commit not in following or len(own) != 1 or own[0] not in commits:
+    shown = {commit for commit, own in branch.items() if len(own.parents) < 2}
+    for commit, own in branch.items():
+        if len(own.parents) != 1 or own.parents[0] not in shown or not says_it_follows(own.subject):
             continue
         try:
-            lines = tuple(_rewritten(place, own[0], commit))
+            lines = tuple(_rewritten(place, own.parents[0], commit))
         except HistoryError:
             continue
         if lines:
-            yield FollowedReview(number, merge, own[0], lines)
-
-
-def _log(place: Repository, *selection: str) -> Iterator[tuple[str, list[str], str]]:
-    """Id, parents and subject of commits."""
-    for commit, parents, _, subject in _fields(place, *selection):
-        yield commit, parents.split(), subject
-
-
-def _merges(place: Repository, tip: str) -> Iterator[tuple[str, list[str], date, str]]:
-    for commit, parents, seconds, subject in _fields(place, "--merges", "--first-parent", tip):
-        yield commit, parents.split(), datetime.fromtimestamp(int(seconds), UTC).date(), subject
-
-
-def _fields(place: Repository, *selection: str) -> Iterator[list[str]]:
-    form = _SEPARATOR.join(("%H", "%P", "%ct", "%s"))
-    output = place.read("log", f"--format={form}", *selection, "--").decode("utf-8", "replace")
-    for line in output.split("\n"):
-        if line:
-            yield line.split(_SEPARATOR, 3)
+            yield FollowedReview(number, merge, own.parents[0], lines)
 
 
 def _number(subject: str) -> int | None:
@@ -129,16 +150,9 @@ def _number(subject: str) -> int | None:
 
 
 def _rewritten(place: Repository, old: str, new: str) -> Iterator[tuple[str, int]]:
-    with code_only_attributes() as settings:
-        words = ("diff", *DIFF_OPTIONS, old, new, "--")
-        output = place.read(*words, settings=settings, timeout_s=DIFF_TIMEOUT_S)
-    for patch in parse_diff(output.decode("utf-8", "replace")):
-        yield from _runs(patch)
-
-
-def _runs(patch: FilePatch) -> Iterator[tuple[str, int]]:
-    for hunk in patch.hunks:
-        yield from ((patch.old_path, line) for line in _first_lines(hunk))
+    for patch in diff_commits(place, old, new):
+        for hunk in patch.hunks:
+            yield from ((patch.old_path, line) for line in _first_lines(hunk))
 
 
 def _first_lines(hunk: Hunk) -> Iterator[int]:

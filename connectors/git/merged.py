@@ -33,10 +33,11 @@ def merged_changes(repository: Path, count: int, rev: str = "HEAD") -> Iterator[
     for line in place.read(*words).decode().splitlines():
         commit, *parents = line.split()
         if parents:
-            yield Change(commit, _patches(place, parents[0], commit))
+            yield Change(commit, diff_commits(place, parents[0], commit))
 
 
-def _patches(place: Repository, old: str, new: str) -> tuple[FilePatch, ...]:
+def diff_commits(place: Repository, old: str, new: str) -> tuple[FilePatch, ...]:
+    """What lies between two commits. Only code has hunks. Raises HistoryError: git failed."""
     with code_only_attributes() as settings:
         words = ("diff", *DIFF_OPTIONS, old, new, "--")
         output = place.read(*words, settings=settings, timeout_s=DIFF_TIMEOUT_S)
