@@ -10,11 +10,11 @@ stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from fingerprint.evaluation.config import EvaluationConfig, Part
 from fingerprint.evaluation.protocol import Standing
@@ -74,7 +74,7 @@ def evaluate(
     setup = set_up(bench, history, other, material, config)
     called = name or history.name
     parts = _parts(choice, lambda donation: donate(replace(donation, name=called)))
-    chosen = _asked(material, config)
+    chosen = _asked(parts, material, config)
     last: list[Part] = ["attribution"] if "attribution" in chosen else []
     others: list[Part] = [part for part in chosen if part not in (*_HERE, *last)]
     first: list[Part] = [*(part for part in chosen if part in _HERE), *reversed(others)]
@@ -101,16 +101,14 @@ def _fill(
 
     setup = set_up(bench, history, other, material, config.model_copy(update=_UNJUDGED))
     parts = _parts(choice, lambda _: None)
-    for part in _asked(material, config):
+    for part in _asked(parts, material, config):
         if part not in _HERE:
             parts[part](setup)
 
 
-def _asked(material: Material, config: EvaluationConfig) -> list[Part]:
-    """Parts to be made, in order; "refits" and "base" belong to the attribution."""
-    within: tuple[Part, ...] = ("refits", "base")
-    asked = (part for part in get_args(Part) if part not in within) if material.authors else _OF_TEAM
-    return [part for part in asked if part not in config.skip]
+def _asked(parts: Iterable[Part], material: Material, config: EvaluationConfig) -> list[Part]:
+    """Those of the parts that are to be made, in order."""
+    return [part for part in (parts if material.authors else _OF_TEAM) if part not in config.skip]
 
 
 def _parts(
